@@ -1,0 +1,155 @@
+package state
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/gantry-platform/gantry/internal/fault"
+)
+
+// Change happens whole, when all of If hold, or not at all. It may name a key once.
+type Change struct {
+	If     []Condition
+	Put    []Put
+	Delete []string
+}
+
+// Put writes a value.
+type Put struct {
+	Key   string
+	Value []byte
+}
+
+// Condition is about one key; make it with [Unchanged] or [Exists].
+type Condition struct {
+	key      string
+	modified int64
+	exists   bool
+}
+
+// Unchanged holds while the key's Modified revision is this; 0 means that the key is absent.
+func Unchanged(key string, modified int64) Condition {
+	return Condition{key: key, modified: modified}
+}
+
+// Exists holds while the key is there, in whatever state.
+func Exists(key string) Condition { return Condition{key: key, exists: true} }
+
+// ErrConflict answers a change whose conditions did not hold. Nothing of it happened.
+var ErrConflict = errors.New("state: a condition of the change does not hold")
+
+// Limits of one change. A document of 1 MiB, its head, its history entry and its audit record must fit.
+const (
+	maxChangeBytes = 1<<20 + 128<<10
+	maxChangeKeys  = 100
+)
+
+// commitTimeout bounds one etcd transaction. Longer than an election (1-2 s), so that a change survives
+// the loss of a leader; shorter than what callers usually wait.
+const commitTimeout = 6 * time.Second
+
+// Commit makes a change and answers with its revision after it is durable.
+//
+// Changes that arrive while another transaction is on its way share the next one, in which each
+// stands or falls by its own conditions. Changes that touch the same keys never share one, so that they are as
+// serial as they would be alone. Without load nothing waits for company.
+//
+// Errors: [ErrConflict]; a *fault.Error of code Unavailable with reason "state.no_quorum", "state.disk_full",
+// "state.closing", or "state.outcome_unknown" when time ran out and the change may or may not have happened;
+// of code TooLarge for more than about 1 MiB. If ctx ends first its error is returned and the outcome is unknown.
+func (s *Store) Commit(ctx context.Context, change Change) (int64, error) {
+	if err := checkChange(change); err != nil {
+		return 0, err
+	}
+	if err := s.Writable(); err != nil {
+		return 0, err
+	}
+	p := &pendingChange{change: change, done: make(chan struct{})}
+	select {
+	case s.committer.queue <- p:
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	case <-s.closing:
+		return 0, errClosing()
+	}
+	select {
+	case <-p.done:
+		return p.revision, p.err
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+}
+
+func checkChange(change Change) error {
+	size := 0
+	for _, put := range change.Put {
+		size += len(put.Key) + len(put.Value)
+	}
+	if size > maxChangeBytes {
+		return fault.New(fault.TooLarge, "state.change_too_large", "the change holds %d bytes", size).
+			Hinted("at most %d bytes can be stored in one step; split the content", maxChangeBytes)
+	}
+	if n := len(change.Put) + len(change.Delete) + len(change.If); n > maxChangeKeys {
+		return fmt.Errorf("state: a change names %d keys, more than %d", n, maxChangeKeys)
+	}
+	return nil
+}
+
+func errClosing() error {
+	return fault.New(fault.Unavailable, "state.closing", "the server is shutting down").
+		Hinted("try again on another node")
+}
+
+func errNoQuorum() *fault.Error {
+	return fault.New(fault.Unavailable, "state.no_quorum", "the cluster has no quorum: nothing can be written").
+		Hinted("bring back a majority of the nodes; reads go on meanwhile and nothing is lost")
+}
+
+func errUnknown(cause error) error {
+	return fault.New(fault.Unavailable, "state.outcome_unknown", "no answer in time: the change may or may not have been made").
+		Hinted("read again before repeating it").Because(cause)
+}
+
+// translate turns an etcd error into what callers can act on.
+func (s *Store) translate(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, rpctypes.ErrNoSpace):
+		return fault.New(fault.Unavailable, "state.disk_full", "the state has reached its size limit").
+			Hinted("raise --state-quota, or remove old documents, then run `gantry cluster disarm`").Because(err)
+	case errors.Is(err, rpctypes.ErrStopped):
+		return errClosing()
+	case errors.Is(err, rpctypes.ErrNoLeader):
+		return errNoQuorum().Because(err)
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, rpctypes.ErrTimeout),
+		errors.Is(err, rpctypes.ErrTimeoutDueToLeaderFail), errors.Is(err, rpctypes.ErrTimeoutDueToConnectionLost),
+		errors.Is(err, rpctypes.ErrLeaderChanged), errors.Is(err, rpctypes.ErrGRPCTimeout):
+		return errUnknown(err)
+	default:
+		return fmt.Errorf("state: %w", err)
+	}
+}
+
+// compare turns a condition into etcd's.
+func (s *Store) compare(c Condition) clientv3.Cmp {
+	if c.exists {
+		return clientv3.Compare(clientv3.CreateRevision(s.root+c.key), ">", 0)
+	}
+	return clientv3.Compare(clientv3.ModRevision(s.root+c.key), "=", c.modified)
+}
+
+func (s *Store) operations(change Change, into []clientv3.Op) []clientv3.Op {
+	for _, put := range change.Put {
+		into = append(into, clientv3.OpPut(s.root+put.Key, string(put.Value)))
+	}
+	for _, key := range change.Delete {
+		into = append(into, clientv3.OpDelete(s.root+key))
+	}
+	return into
+}

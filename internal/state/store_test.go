@@ -1,0 +1,238 @@
+package state_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/gantry-platform/gantry/internal/state"
+	"github.com/gantry-platform/gantry/internal/state/statetest"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, statetest.LeakOptions()...)
+}
+
+// memory is the simplest mirror: a map, guarded for the test's goroutine.
+type memory struct {
+	mu      sync.Mutex
+	records map[string]string
+	resets  int
+}
+
+func (m *memory) Reset(records []state.Record, revision int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.resets++
+	m.records = map[string]string{}
+	for _, r := range records {
+		m.records[r.Key] = string(r.Value)
+	}
+}
+
+func (m *memory) Apply(events []state.Event, revision int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, e := range events {
+		if e.Deleted {
+			delete(m.records, e.Key)
+		} else {
+			m.records[e.Key] = string(e.Value)
+		}
+	}
+}
+
+func (m *memory) get(key string) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.records[key]
+}
+
+func put(key, value string) state.Change {
+	return state.Change{Put: []state.Put{{Key: key, Value: []byte(value)}}}
+}
+
+func TestCommitIsMirroredAndSurvivesRestart(t *testing.T) {
+	s := statetest.New(t)
+	m := &memory{}
+	s.Mirror("thing/", m)
+	statetest.Start(t, s)
+	ctx := context.Background()
+	revision, err := s.Commit(ctx, put("thing/a", "1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Await(ctx, revision); err != nil {
+		t.Fatal(err)
+	}
+	if got := m.get("thing/a"); got != "1" {
+		t.Fatalf("mirror has %q, want 1", got)
+	}
+	id := s.Self().ID
+	s = statetest.Reopen(t, s)
+	m = &memory{}
+	s.Mirror("thing/", m)
+	statetest.Start(t, s)
+	if got := m.get("thing/a"); got != "1" {
+		t.Fatalf("after a restart the mirror has %q, want 1", got)
+	}
+	if s.Self().ID != id {
+		t.Fatalf("the node's id changed from %s to %s", id, s.Self().ID)
+	}
+	record, found, err := s.Get(ctx, "thing/a")
+	if err != nil || !found || string(record.Value) != "1" || record.Modified != revision {
+		t.Fatalf("Get = %+v %v %v, want value 1 of revision %d", record, found, err, revision)
+	}
+}
+
+func TestConditions(t *testing.T) {
+	s := statetest.New(t)
+	statetest.Start(t, s)
+	ctx := context.Background()
+	absent := state.Change{If: []state.Condition{state.Unchanged("k", 0)}, Put: []state.Put{{Key: "k", Value: []byte("1")}}}
+	revision, err := s.Commit(ctx, absent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Commit(ctx, absent); !errors.Is(err, state.ErrConflict) {
+		t.Fatalf("second create: %v, want ErrConflict", err)
+	}
+	if _, err := s.Commit(ctx, state.Change{If: []state.Condition{state.Unchanged("k", revision)}, Delete: []string{"k"}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Commit(ctx, state.Change{If: []state.Condition{state.Exists("k")}, Put: []state.Put{{Key: "x"}}}); !errors.Is(err, state.ErrConflict) {
+		t.Fatalf("Exists on a deleted key: %v, want ErrConflict", err)
+	}
+}
+
+// TestConcurrentChangesAreSerial lets callers race on two keys, each allowed to be cleared only while the other is set: a
+// transaction that evaluated both conditions before both writes would clear both.
+func TestConcurrentChangesAreSerial(t *testing.T) {
+	s := statetest.New(t)
+	statetest.Start(t, s)
+	ctx := context.Background()
+	for round := range 50 {
+		a, b := fmt.Sprintf("r%d/a", round), fmt.Sprintf("r%d/b", round)
+		if _, err := s.Commit(ctx, state.Change{Put: []state.Put{{Key: a}, {Key: b}}}); err != nil {
+			t.Fatal(err)
+		}
+		errs := make([]error, 2)
+		var both sync.WaitGroup
+		both.Go(func() {
+			_, errs[0] = s.Commit(ctx, state.Change{If: []state.Condition{state.Exists(b)}, Delete: []string{a}})
+		})
+		both.Go(func() {
+			_, errs[1] = s.Commit(ctx, state.Change{If: []state.Condition{state.Exists(a)}, Delete: []string{b}})
+		})
+		// Company, so that the two often meet in one transaction.
+		for i := range 8 {
+			both.Go(func() {
+				if _, err := s.Commit(ctx, put(fmt.Sprintf("r%d/c%d", round, i), "x")); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		both.Wait()
+		if (errs[0] == nil) == (errs[1] == nil) {
+			t.Fatalf("round %d: %v and %v; exactly one may succeed", round, errs[0], errs[1])
+		}
+	}
+}
+
+func TestManyCommitsShareTransactionsAndKeepOrder(t *testing.T) {
+	s := statetest.New(t)
+	m := &memory{}
+	s.Mirror("n/", m)
+	statetest.Start(t, s)
+	ctx := context.Background()
+	var all sync.WaitGroup
+	var mu sync.Mutex
+	var newest int64
+	for caller := range 64 {
+		all.Go(func() {
+			for i := range 50 {
+				revision, err := s.Commit(ctx, put(fmt.Sprintf("n/%d", caller), fmt.Sprint(i)))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				mu.Lock()
+				newest = max(newest, revision)
+				mu.Unlock()
+			}
+		})
+	}
+	all.Wait()
+	if err := s.Await(ctx, newest); err != nil {
+		t.Fatal(err)
+	}
+	for caller := range 64 {
+		if got := m.get(fmt.Sprintf("n/%d", caller)); got != "49" {
+			t.Fatalf("caller %d: mirror shows %q, want its last write 49", caller, got)
+		}
+	}
+	if newest >= 64*50 {
+		t.Errorf("%d revisions for %d changes: none shared a transaction", newest, 64*50)
+	}
+}
+
+func TestSecondNodeIsSeen(t *testing.T) {
+	s := statetest.New(t)
+	statetest.Start(t, s)
+	second := statetest.Second(t, s)
+	statetest.Start(t, second)
+	for len(s.Nodes()) != 2 {
+		<-s.NodesChanged()
+	}
+	second.Close()
+	for len(s.Nodes()) != 1 {
+		changed := s.NodesChanged()
+		if len(s.Nodes()) != 1 {
+			<-changed
+		}
+	}
+}
+
+func TestClusterLosesAndKeepsQuorum(t *testing.T) {
+	stores := statetest.Cluster(t, 3)
+	m := &memory{}
+	stores[0].Mirror("k", m)
+	statetest.StartAll(t, stores)
+	ctx := context.Background()
+	if _, err := stores[2].Commit(ctx, put("k", "1")); err != nil {
+		t.Fatal(err)
+	}
+	stores[2].Close()
+	commitUntil(t, stores[0], put("k", "2"))
+	stores[1].Close()
+	for stores[0].Quorum() {
+		changed := stores[0].QuorumChanged()
+		if stores[0].Quorum() {
+			<-changed
+		}
+	}
+	if _, err := stores[0].Commit(ctx, put("k", "3")); err == nil {
+		t.Fatal("a change was acknowledged without quorum")
+	}
+	if got := m.get("k"); got != "2" {
+		t.Fatalf("memory shows %q without quorum, want 2", got)
+	}
+}
+
+// commitUntil repeats an idempotent change over an election.
+func commitUntil(t *testing.T, s *state.Store, change state.Change) int64 {
+	t.Helper()
+	for {
+		revision, err := s.Commit(t.Context(), change)
+		if err == nil {
+			return revision
+		}
+		if t.Context().Err() != nil {
+			t.Fatal(err)
+		}
+	}
+}
