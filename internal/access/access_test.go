@@ -52,6 +52,14 @@ func (c *clock) step(by time.Duration) {
 // start returns a manager over a store that it starts.
 func start(t testing.TB, store *state.Store, options access.Options) *access.Manager {
 	t.Helper()
+	m := manage(t, store, options)
+	statetest.Start(t, store)
+	return m
+}
+
+// manage returns a manager over a store that is not started yet.
+func manage(t testing.TB, store *state.Store, options access.Options) *access.Manager {
+	t.Helper()
 	options.Store, options.Registerer = store, prometheus.NewRegistry()
 	if options.Logger == nil {
 		options.Logger = statetest.Logger(t)
@@ -60,7 +68,6 @@ func start(t testing.TB, store *state.Store, options access.Options) *access.Man
 	if err != nil {
 		t.Fatal(err)
 	}
-	statetest.Start(t, store)
 	return m
 }
 
