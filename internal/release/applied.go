@@ -1,0 +1,159 @@
+package release
+
+import (
+	"slices"
+	"strings"
+	"sync"
+	"unicode/utf8"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/gantry-platform/gantry/internal/fault"
+	gantryv1 "github.com/gantry-platform/gantry/sdk/api/gantry/v1"
+)
+
+// applied holds what the sessions of this node have applied. It is memory: a client reports again after it
+// reconnects.
+type applied struct {
+	releaser *Releaser
+
+	mu        sync.Mutex
+	sessions  map[string]map[Ref]*report
+	documents map[Ref]map[string]*report // by session
+	total     int
+}
+
+// report is immutable.
+type report struct {
+	subject  Subject
+	version  int64
+	checksum string
+	at       *timestamppb.Timestamp
+	failure  string
+}
+
+func newApplied(r *Releaser) *applied {
+	return &applied{releaser: r, sessions: map[string]map[Ref]*report{}, documents: map[Ref]map[string]*report{}}
+}
+
+func (a *applied) count() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.total
+}
+
+// Report takes what an instance says of the versions it runs; a new report for a document replaces the session's
+// older one. Of each message ref, version, checksum, applied_at and error are read; a time that is missing or in the
+// future becomes now.
+//
+// Errors: Invalid for a reference that can name nothing; TooLarge beyond [MaxReports] documents a session;
+// Exhausted beyond [MaxNodeReports]. The reports before the one that is refused are kept.
+func (r *Releaser) Report(session string, subject Subject, reports ...*gantryv1.AppliedReport) error {
+	now := r.now()
+	for _, message := range reports {
+		ref := RefOf(message.GetRef())
+		if err := ref.check(); err != nil {
+			return err
+		}
+		if len(message.GetChecksum()) > maxLabelKey || message.GetVersion() < 0 {
+			return fault.New(fault.Invalid, "applied.invalid", "version %d with checksum %.64q is no version", message.GetVersion(), message.GetChecksum()).
+				At("reports").Hinted("report the version and checksum as they were received")
+		}
+		at := message.GetAppliedAt()
+		if at == nil || !at.IsValid() || at.AsTime().After(now) {
+			at = timestamppb.New(now)
+		}
+		if err := r.applied.put(session, ref, &report{subject: subject, version: message.GetVersion(), checksum: message.GetChecksum(),
+			at: at, failure: cut(message.GetError(), maxReportError)}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *applied) put(session string, ref Ref, p *report) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	of := a.sessions[session]
+	if _, replaces := of[ref]; !replaces {
+		if len(of) >= MaxReports {
+			return fault.New(fault.TooLarge, "applied.too_many", "the session reports more than %d documents", MaxReports).
+				At("reports").Hinted("report what the instance has loaded, not what it has read once")
+		}
+		if a.total >= MaxNodeReports {
+			return fault.New(fault.Exhausted, "applied.node_full", "this node holds %d reports", a.total).
+				Hinted("open sessions on other nodes too; the document itself is not touched")
+		}
+		a.total++
+	}
+	if of == nil {
+		of = map[Ref]*report{}
+		a.sessions[session] = of
+	}
+	of[ref] = p
+	by := a.documents[ref]
+	if by == nil {
+		by = map[string]*report{}
+		a.documents[ref] = by
+	}
+	by[session] = p
+	return nil
+}
+
+// Forget drops what a session has reported; call it when the session ends.
+func (r *Releaser) Forget(session string) {
+	a := r.applied
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for ref := range a.sessions[session] {
+		by := a.documents[ref]
+		delete(by, session)
+		if len(by) == 0 {
+			delete(a.documents, ref)
+		}
+		a.total--
+	}
+	delete(a.sessions, session)
+}
+
+// Applied answers what this node's sessions have applied of a document, in order of instance id, each with the
+// version that it should run by now. The wiring asks every node and checks the rights. Checksums of documents that ever were
+// sensitive are left out.
+func (r *Releaser) Applied(ref Ref) []*gantryv1.AppliedReport {
+	ref = ref.normal()
+	a := r.applied
+	a.mu.Lock()
+	reports := make([]*report, 0, len(a.documents[ref]))
+	for _, p := range a.documents[ref] {
+		reports = append(reports, p)
+	}
+	a.mu.Unlock()
+	d := r.index.get(ref)
+	node := r.store.Self().ID
+	answer := make([]*gantryv1.AppliedReport, 0, len(reports))
+	for _, p := range reports {
+		wanted, _ := d.resolve(&p.subject)
+		sum := p.checksum
+		if d == nil || d.head.Sealed {
+			sum = ""
+		}
+		answer = append(answer, &gantryv1.AppliedReport{Ref: ref.Proto(), Subject: p.subject.Proto(), Version: p.version, Checksum: sum,
+			AppliedAt: p.at, Error: p.failure, WantedVersion: wanted, Node: node})
+	}
+	slices.SortFunc(answer, func(x, y *gantryv1.AppliedReport) int {
+		return strings.Compare(x.GetSubject().GetInstanceId(), y.GetSubject().GetInstanceId())
+	})
+	return answer
+}
+
+// cut shortens a text to at most so many bytes of valid UTF-8.
+func cut(text string, limit int) string {
+	text = strings.ToValidUTF8(text, "\uFFFD")
+	if len(text) <= limit {
+		return text
+	}
+	for limit > 0 && !utf8.RuneStart(text[limit]) {
+		limit--
+	}
+	return text[:limit]
+}

@@ -1,0 +1,56 @@
+package release
+
+import "time"
+
+// Limits. What is beyond them is refused with an error that names the limit.
+const (
+	// MaxMessage bounds the message of a change, in bytes: a few paragraphs.
+	MaxMessage = 1 << 10
+	// MaxDocuments bounds the documents of a namespace, deleted ones included. It is checked against this node's mirror, so that
+	// changes made at the same moment can pass it by a few.
+	MaxDocuments = 20_000
+	// MaxWatched bounds the documents of one watcher.
+	MaxWatched = 1_000
+	// MaxWatchers bounds the watchers of a node: ten times the sessions that a node is built for.
+	MaxWatchers = 50_000
+	// MaxReports bounds the applied reports of one session, MaxNodeReports those of a node (some 60 MB).
+	MaxReports     = 1_000
+	MaxNodeReports = 200_000
+	// MaxCohortLabels and MaxCohortAddresses bound a cohort, which is stored with the head and with the history.
+	MaxCohortLabels    = 32
+	MaxCohortAddresses = 256
+	maxLabelKey        = 128
+	maxLabelValue      = 512
+	// maxName bounds the parts of a reference that only reads.
+	maxName = 512
+	// maxReportError bounds what an instance says about why it could not apply a version.
+	maxReportError = 1 << 10
+	// MaxPage bounds the answers of lists; defaultPage is what a caller gets who does not say.
+	MaxPage     = 1_000
+	defaultPage = 100
+)
+
+// Retention. A version or history entry goes when it is over both the count and the age, or over the ceiling
+// whatever its age; versions that are in force, in a rollout or next to be rolled back to always stay.
+const (
+	keepVersions   = 100
+	keepEntries    = 1_000
+	keepFor        = 90 * 24 * time.Hour
+	ceilingVersion = 2_000
+	ceilingEntries = 10_000
+	// trimVersions and trimEntries bound what one publish removes: more than it adds, so that a backlog shrinks.
+	trimVersions = 8
+	trimEntries  = 16
+)
+
+const (
+	// defaultCacheBytes bounds the contents kept in memory.
+	defaultCacheBytes = 128 << 20
+	// attempts bounds how often a change is decided again after somebody else was faster. Within a node
+	// changes of one document queue up, so that only other nodes are met here.
+	attempts = 16
+	// resolveTimeout bounds finding out what became of a change whose answer was lost: longer than an election.
+	resolveTimeout = 8 * time.Second
+	// sweepEvery is the time between two looks for what is to be purged or was left undone.
+	sweepEvery = time.Hour
+)

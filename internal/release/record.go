@@ -1,0 +1,223 @@
+package release
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	gantryv1 "github.com/gantry-platform/gantry/sdk/api/gantry/v1"
+)
+
+// head is the stored form of a document: which versions there are and who gets which.
+type head struct {
+	Latest    int64  `json:"latest"`
+	Checksum  string `json:"checksum,omitempty"` // of the latest version; empty when that is sensitive
+	Format    string `json:"format"`
+	Sensitive bool   `json:"sensitive,omitempty"`
+	// Sealed: some version of it was sensitive.
+	Sealed bool `json:"sealed,omitempty"`
+
+	Released int64    `json:"released,omitempty"`
+	Rollout  *rollout `json:"rollout,omitempty"`
+	// Trail holds what was in force before, newest last.
+	Trail   []int64 `json:"trail,omitempty"`
+	Deleted bool    `json:"deleted,omitempty"`
+
+	Created time.Time `json:"created"`
+	Updated time.Time `json:"updated"`
+	// Rollouts and Entries count what was started and what was written into the history.
+	Rollouts int64 `json:"rollouts,omitempty"`
+	Entries  int64 `json:"entries"`
+	// OldestVersion and OldestEntry are the oldest that retention has not looked at; they spare a publish the
+	// reading of what is not due.
+	OldestVersion mark `json:"oldest_version"`
+	OldestEntry   mark `json:"oldest_entry"`
+
+	Last lastChange `json:"last"`
+}
+
+// rollout is a staged release under way.
+type rollout struct {
+	ID      string    `json:"id"`
+	Version int64     `json:"version"`
+	Cohort  *cohort   `json:"cohort"`
+	Author  string    `json:"author"`
+	Started time.Time `json:"started"`
+	Changed time.Time `json:"changed"`
+}
+
+type mark struct {
+	Number int64     `json:"number"`
+	At     time.Time `json:"at"`
+}
+
+// lastChange names the change that wrote a head, so that a lost answer can be found out and a conflict can say
+// whom it met.
+type lastChange struct {
+	ID     string          `json:"id"`
+	Action gantryv1.Action `json:"action"`
+	Author string          `json:"author"`
+}
+
+// versionRecord is the stored form of a version, without its content.
+type versionRecord struct {
+	Number    int64     `json:"number"`
+	Format    string    `json:"format"`
+	Checksum  string    `json:"checksum,omitempty"` // empty when sensitive
+	Size      int       `json:"size"`
+	Author    string    `json:"author"`
+	Message   string    `json:"message,omitempty"`
+	Created   time.Time `json:"created"`
+	Sensitive bool      `json:"sensitive,omitempty"`
+	// Key is the data key that seals the content, when sensitive.
+	Key string `json:"key,omitempty"`
+}
+
+// entryRecord is the stored form of a history entry.
+type entryRecord struct {
+	Change   string          `json:"change"`
+	Action   gantryv1.Action `json:"action"`
+	Version  int64           `json:"version"`
+	Previous int64           `json:"previous,omitempty"`
+	Cohort   *cohort         `json:"cohort,omitempty"`
+	Author   string          `json:"author"`
+	Message  string          `json:"message,omitempty"`
+	At       time.Time       `json:"at"`
+}
+
+// encode turns a record into what is stored. The records hold nothing that JSON cannot.
+func encode(record any) []byte {
+	data, err := json.Marshal(record)
+	if err != nil {
+		panic(fmt.Sprintf("release: encode %T: %v", record, err))
+	}
+	return data
+}
+
+func decodeHead(data []byte) (*head, error) {
+	h := new(head)
+	if err := json.Unmarshal(data, h); err != nil {
+		return nil, fmt.Errorf("release: a stored head cannot be read: %w", err)
+	}
+	in := func(n int64) bool { return n >= 1 && n <= h.Latest }
+	switch {
+	case h.Latest < 1,
+		h.Released != 0 && !in(h.Released),
+		h.Rollout != nil && (!in(h.Rollout.Version) || h.Rollout.Cohort == nil),
+		h.Entries < 1,
+		slices.ContainsFunc(h.Trail, func(n int64) bool { return !in(n) }):
+		return nil, fmt.Errorf("release: a stored head contradicts itself")
+	}
+	return h, nil
+}
+
+func decodeVersion(data []byte) (*versionRecord, error) {
+	v := new(versionRecord)
+	if err := json.Unmarshal(data, v); err != nil {
+		return nil, fmt.Errorf("release: a stored version cannot be read: %w", err)
+	}
+	if v.Number < 1 || v.Size < 0 || v.Sensitive != (v.Key != "") {
+		return nil, fmt.Errorf("release: a stored version contradicts itself")
+	}
+	return v, nil
+}
+
+func decodeEntry(data []byte) (*entryRecord, error) {
+	e := new(entryRecord)
+	if err := json.Unmarshal(data, e); err != nil {
+		return nil, fmt.Errorf("release: a stored history entry cannot be read: %w", err)
+	}
+	return e, nil
+}
+
+func (h *head) proto(ref Ref, revision int64) *gantryv1.Document {
+	d := &gantryv1.Document{
+		Ref:             ref.Proto(),
+		LatestVersion:   h.Latest,
+		ReleasedVersion: h.Released,
+		Deleted:         h.Deleted,
+		CreatedAt:       timestamppb.New(h.Created),
+		UpdatedAt:       timestamppb.New(h.Updated),
+		Revision:        revision,
+		Format:          h.Format,
+		Sensitive:       h.Sensitive,
+	}
+	if r := h.Rollout; r != nil {
+		d.Rollout = &gantryv1.Rollout{Id: r.ID, Version: r.Version, Cohort: r.Cohort.proto(), Author: r.Author,
+			StartedAt: timestamppb.New(r.Started), ChangedAt: timestamppb.New(r.Changed)}
+	}
+	return d
+}
+
+func (v *versionRecord) proto() *gantryv1.Version {
+	return &gantryv1.Version{Version: v.Number, Format: v.Format, Checksum: v.Checksum, Author: v.Author, Message: v.Message,
+		CreatedAt: timestamppb.New(v.Created), Sensitive: v.Sensitive, Size: uint32(v.Size)}
+}
+
+func (e *entryRecord) proto() *gantryv1.HistoryEntry {
+	return &gantryv1.HistoryEntry{Action: e.Action, Version: e.Version, PreviousVersion: e.Previous, Cohort: e.Cohort.proto(),
+		Author: e.Author, Message: e.Message, At: timestamppb.New(e.At)}
+}
+
+// inForce reports whether somebody gets this version now.
+func (h *head) inForce(version int64) bool {
+	return version != 0 && (h.Released == version || (h.Rollout != nil && h.Rollout.Version == version))
+}
+
+// protected reports whether retention must leave this version: it is in force, or the next to be rolled back to.
+func (h *head) protected(version int64) bool {
+	return h.inForce(version) || (len(h.Trail) > 0 && h.Trail[len(h.Trail)-1] == version) || version == h.Latest
+}
+
+// clone returns a copy that can be changed.
+func (h *head) clone() *head {
+	c := *h
+	c.Trail = slices.Clone(h.Trail)
+	if h.Rollout != nil {
+		r := *h.Rollout
+		c.Rollout = &r
+	}
+	return &c
+}
+
+// put lets everyone have a version. What it replaces goes onto the trail.
+func (h *head) put(version int64) {
+	h.remember()
+	h.Released, h.Rollout, h.Deleted = version, nil, false
+}
+
+// remember puts the released version onto the trail.
+func (h *head) remember() {
+	if h.Released == 0 {
+		return
+	}
+	h.Trail = append(h.Trail, h.Released)
+	if len(h.Trail) > keepVersions {
+		h.Trail = slices.Clone(h.Trail[len(h.Trail)-keepVersions:])
+	}
+}
+
+// back lets everyone have an earlier version: the trail is cut before it, and what it replaces is forgotten.
+func (h *head) back(version int64) {
+	for i := len(h.Trail) - 1; i >= 0; i-- {
+		if h.Trail[i] == version {
+			h.Trail = h.Trail[:i]
+			break
+		}
+	}
+	h.Released, h.Rollout, h.Deleted = version, nil, false
+}
+
+// earlier reports whether a version counts as earlier than what is in force.
+func (h *head) earlier(version int64) bool {
+	return h.Released == 0 || version < h.Released || slices.Contains(h.Trail, version)
+}
+
+// remove takes the document out of force; it keeps its versions and can be rolled back.
+func (h *head) remove() {
+	h.remember()
+	h.Released, h.Rollout, h.Deleted = 0, nil, true
+}
