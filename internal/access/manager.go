@@ -177,7 +177,7 @@ func (m *Manager) await(ctx context.Context, revision int64) {
 	}
 }
 
-// readUser reads a user's newest record.
+// readUser reads a user's newest record. When it is there but cannot be read, the record comes with the error.
 func (m *Manager) readUser(ctx context.Context, name string) (userRecord, state.Record, error) {
 	record, found, err := m.store.Get(ctx, userKey(name))
 	if err != nil {

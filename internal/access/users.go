@@ -222,14 +222,14 @@ func (m *Manager) findAdministrator(ctx context.Context, except string) (*state.
 }
 
 // DeleteUser removes a user and ends all their logins. A user of that name made later has nothing of theirs. Tokens that
-// they made stay: they belong to services. It needs [Administer] everywhere. Errors as for [Manager.UpdateUser].
+// they made stay: they belong to services. A record that cannot be read can still be deleted. It needs [Administer] everywhere. Errors as for [Manager.UpdateUser].
 func (m *Manager) DeleteUser(ctx context.Context, name string) error {
 	if err := Require(ctx, Administer, everywhere); err != nil {
 		return err
 	}
 	return m.commit(ctx, func() (state.Change, error) {
 		before, record, err := m.readUser(ctx, name)
-		if err != nil {
+		if err != nil && record.Key == "" {
 			return state.Change{}, err
 		}
 		audit, err := Record(ctx, Entry{Action: "user.delete", Target: name, Before: before.toAPI()})
