@@ -1,0 +1,41 @@
+package instance
+
+import gantryv1 "github.com/gantry-platform/gantry/sdk/api/gantry/v1"
+
+// Tick is the grain of the registry's time.
+const Tick = tick
+
+// SessionSettle is how long a lost session's instance stays after it was marked.
+const SessionSettle = sessionSettle
+
+// Idle waits until every silent instance was judged and written.
+func (r *Registry) Idle() {
+	r.due.mu.Lock()
+	defer r.due.mu.Unlock()
+	for len(r.due.lives)+r.due.working > 0 && !r.due.closed {
+		r.due.filled.Wait()
+	}
+}
+
+// Encode brings what a registrant says into the stored form.
+func Encode(m *gantryv1.Instance) (*Instance, error) {
+	i, err := buildInstance(m)
+	if err == nil {
+		i.encode()
+	}
+	return i, err
+}
+
+// Stored is the stored form.
+func (i *Instance) Stored() []byte { return i.encoded }
+
+// Content is the part of the stored form that the registrant said.
+func (i *Instance) Content() []byte { return i.encoded[:i.content] }
+
+// Decode reads a stored record.
+func Decode(value []byte) (*Instance, error) { return decodeInstance(value, 1) }
+
+// WithState is a copy with another health.
+func (i *Instance) WithState(health gantryv1.Health, reason string) *Instance {
+	return i.withState(func(c *Instance) { c.Health, c.HealthReason = health, reason })
+}

@@ -1,0 +1,368 @@
+package instance
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/gantry-platform/gantry/internal/fault"
+	"github.com/gantry-platform/gantry/internal/state"
+	gantryv1 "github.com/gantry-platform/gantry/sdk/api/gantry/v1"
+)
+
+// Limits of one change of the state.
+const (
+	// batchRegistrations and batchBytes bound the registrations that are written together.
+	batchRegistrations = 64
+	batchBytes         = 512 << 10
+)
+
+// prepared is a registration that was found valid.
+type prepared struct {
+	index    int
+	service  Service
+	instance *Instance // without state
+	session  *Session
+}
+
+func errUnknownInstance(service Service, id string) *fault.Error {
+	return fault.New(fault.NotFound, "instance.unknown", "there is no instance %s in %s", quoted(id), quoted(service.String())).
+		At("id").Hinted("list the instances of the service; it may have been removed after a silence")
+}
+
+// Register adds or replaces an instance that lives by beats, or by checks when it is persistent. It is durable when Register
+// returns, and visible on this node, unless the result says provisional. What is registered already with the same content counts
+// as a beat and writes nothing.
+//
+// Errors: Invalid with the field; NotFound "namespace.unknown"; Exhausted at a limit; Unavailable.
+func (r *Registry) Register(ctx context.Context, registration Registration) (Result, error) {
+	results, err := r.register(ctx, []Registration{registration}, nil)
+	if err != nil {
+		return Result{}, err
+	}
+	return results[0], nil
+}
+
+// register takes registrations, for a session or for nobody. On an error some of them may have taken effect.
+func (r *Registry) register(ctx context.Context, registrations []Registration, session *Session) ([]Result, error) {
+	if len(registrations) > MaxBatch {
+		return nil, fault.New(fault.TooLarge, "instance.batch_too_large", "%d registrations at once", len(registrations)).
+			At("registrations").Hinted("send at most %d in one request", MaxBatch)
+	}
+	all := make([]prepared, len(registrations))
+	for n := range registrations {
+		p, err := r.prepare(&registrations[n], session)
+		if err != nil {
+			r.metrics.registrations.WithLabelValues("refused").Inc()
+			return nil, indexed(err, n, len(registrations))
+		}
+		p.index = n
+		all[n] = p
+	}
+	results := make([]Result, len(all))
+	var write []prepared
+	for _, p := range all {
+		results[p.index] = Result{ID: p.instance.ID, BeatInterval: beatInterval(&p)}
+		revision, done, err := r.unchanged(ctx, &p)
+		if err != nil {
+			return nil, indexed(err, p.index, len(all))
+		}
+		if done {
+			r.metrics.registrations.WithLabelValues("unchanged").Inc()
+			results[p.index].Revision = revision
+			continue
+		}
+		write = append(write, p)
+	}
+	for len(write) > 0 {
+		n := r.batch(write)
+		if err := r.write(ctx, write[:n], results); err != nil {
+			return nil, err
+		}
+		write = write[n:]
+	}
+	return results, nil
+}
+
+// indexed says which of several registrations an error is about.
+func indexed(err error, n, of int) error {
+	f, ok := fault.As(err)
+	if !ok || of == 1 {
+		return err
+	}
+	return f.At(strings.TrimSuffix(fmt.Sprintf("registrations[%d].%s", n, f.Field), "."))
+}
+
+func beatInterval(p *prepared) time.Duration {
+	if p.instance.Persistent || p.session != nil {
+		return 0
+	}
+	return p.instance.TTL / 3
+}
+
+// prepare checks a registration and encodes what it says.
+func (r *Registry) prepare(registration *Registration, session *Session) (prepared, error) {
+	service := registration.Service.Normal()
+	if f := checkService(service); f != nil {
+		return prepared{}, f
+	}
+	i, err := buildInstance(registration.Instance)
+	if err != nil {
+		return prepared{}, err
+	}
+	i.Protocol = cmp.Or(registration.Protocol, "native")
+	if session != nil {
+		i.Protocol = cmp.Or(registration.Protocol, session.protocol)
+		if i.Persistent {
+			session = nil // it outlives the session
+		} else {
+			i.Owner = r.self
+		}
+	}
+	i.encoded = appendContent(make([]byte, 0, 320), i)
+	i.content = len(i.encoded)
+	return prepared{service: service, instance: i, session: session}, nil
+}
+
+// unchanged takes the short way for what is registered already: it is a sign of life and nothing else.
+func (r *Registry) unchanged(ctx context.Context, p *prepared) (revision int64, done bool, err error) {
+	roster := r.table.find(p.service)
+	if roster == nil {
+		return 0, false, r.room(p, nil)
+	}
+	roster.mu.RLock()
+	i := roster.find(p.instance.ID)
+	pending := roster.pending[p.instance.ID] != nil
+	same := i != nil && !pending && bytes.Equal(i.encoded[:i.content], p.instance.encoded) &&
+		(i.Persistent || i.Health == gantryv1.Health_HEALTH_HEALTHY)
+	owned := i != nil && i.life != nil
+	if same && owned {
+		i.life.heard.Store(r.now())
+	}
+	full := error(nil)
+	if i == nil && !pending {
+		full = r.room(p, roster)
+	}
+	roster.mu.RUnlock()
+	switch {
+	case full != nil || !same:
+		return 0, false, full
+	case p.instance.Owner != "":
+		return i.Modified, r.attach(p.service, i.ID, p.session), nil
+	case i.Persistent || owned:
+		return i.Modified, true, nil
+	}
+	unknown, err := r.Beat(ctx, p.service, []string{i.ID})
+	return i.Modified, err == nil && len(unknown) == 0, nil
+}
+
+// room refuses what would be over a limit. roster is nil for a new service.
+func (r *Registry) room(p *prepared, roster *roster) error {
+	exhausted := func(where string, limit int, what string) error {
+		r.metrics.registrations.WithLabelValues("refused").Inc()
+		return fault.New(fault.Exhausted, "instance.limit", "%s already has %d %s", where, limit, what).
+			Hinted("deregister what is not used any more, or raise the limit")
+	}
+	switch {
+	case r.counts.total.Load() >= int64(r.limits.Instances):
+		return exhausted("the cluster", r.limits.Instances, "instances")
+	case r.counts.of(p.service.Namespace) >= r.limits.NamespaceInstances:
+		return exhausted("namespace "+quoted(p.service.Namespace), r.limits.NamespaceInstances, "instances")
+	case roster != nil && len(roster.committed)+len(roster.pending) >= r.limits.ServiceInstances:
+		return exhausted("service "+quoted(p.service.String()), r.limits.ServiceInstances, "instances")
+	case roster == nil && r.table.size.Load() >= int64(r.limits.Services):
+		return exhausted("the cluster", r.limits.Services, "services")
+	}
+	return nil
+}
+
+// batch is how many of the registrations are written together. One instance is not written twice in one change.
+func (r *Registry) batch(write []prepared) int {
+	size := 0
+	if len(write) == 1 {
+		return 1
+	}
+	seen := make(map[string]struct{}, min(len(write), batchRegistrations))
+	namespaces := make(map[string]struct{})
+	for n, p := range write {
+		key := instanceKey(p.service, p.instance.ID)
+		namespaces[p.service.Namespace] = struct{}{}
+		size += len(key) + len(p.instance.encoded) + 64
+		if _, again := seen[key]; again || n > 0 && (n+len(namespaces) > batchRegistrations || size > batchBytes) {
+			return n
+		}
+		seen[key] = struct{}{}
+	}
+	return len(write)
+}
+
+// complete adds the state that a new registration begins with to its content.
+func (r *Registry) complete(p *prepared) {
+	now := r.clock.Now().UTC()
+	i := p.instance
+	i.Health, i.RegisteredAt, i.ChangedAt = gantryv1.Health_HEALTH_HEALTHY, now, now
+	if len(i.Checks) > 0 {
+		i.Health, i.HealthReason = gantryv1.Health_HEALTH_UNHEALTHY, unchecked
+	}
+	if roster := r.table.find(p.service); roster != nil {
+		roster.mu.RLock()
+		if before := roster.current(i.ID); before != nil {
+			i.RegisteredAt = before.RegisteredAt
+			if len(i.Checks) > 0 && len(before.Checks) > 0 {
+				i.Health, i.HealthReason = before.Health, before.HealthReason
+			}
+		}
+		roster.mu.RUnlock()
+	}
+	i.encoded = appendState(i.encoded[:i.content], i)
+	i.dress()
+}
+
+// namespaceConditions make a change fail when a namespace that it writes into is not there. The default one always is.
+func namespaceConditions(conditions []state.Condition, names ...string) []state.Condition {
+	seen := make(map[string]struct{}, len(names))
+	for _, name := range names {
+		if _, again := seen[name]; again || name == Default {
+			continue
+		}
+		seen[name] = struct{}{}
+		conditions = append(conditions, state.Exists(namespaceKey(name)))
+	}
+	return conditions
+}
+
+// write commits registrations together and fills in their results.
+func (r *Registry) write(ctx context.Context, batch []prepared, results []Result) error {
+	change := state.Change{Put: make([]state.Put, len(batch))}
+	names := make([]string, len(batch))
+	for n := range batch {
+		p := &batch[n]
+		r.complete(p)
+		change.Put[n] = state.Put{Key: instanceKey(p.service, p.instance.ID), Value: p.instance.encoded}
+		names[n] = p.service.Namespace
+	}
+	change.If = namespaceConditions(nil, names...)
+	revision, err := r.store.Commit(ctx, change)
+	switch {
+	case err == nil:
+	case errors.Is(err, state.ErrConflict):
+		r.metrics.registrations.WithLabelValues("refused").Add(float64(len(batch)))
+		return r.errUnknownNamespace(names)
+	case canWait(err):
+		return r.writeLater(batch, results)
+	default:
+		return err
+	}
+	r.metrics.registrations.WithLabelValues("written").Add(float64(len(batch)))
+	if err := r.store.Await(ctx, revision); err != nil {
+		return err
+	}
+	for n := range batch {
+		p := &batch[n]
+		results[p.index].Revision = revision
+		r.withdraw(p.service, p.instance.ID) // a provisional one before it
+		if p.instance.Owner != "" {
+			r.attach(p.service, p.instance.ID, p.session)
+		}
+	}
+	return nil
+}
+
+// canWait reports whether a registration may be taken provisionally after this error: nothing can be written now, or nobody
+// knows whether it was. Registering is the same twice as once.
+func canWait(err error) bool {
+	f, ok := fault.As(err)
+	return ok && f.Code == fault.Unavailable && f.Reason != "state.closing"
+}
+
+func (r *Registry) errUnknownNamespace(names []string) error {
+	for _, name := range names {
+		if name != Default && !r.namespaces.has(name) {
+			return errNamespace(name)
+		}
+	}
+	return errNamespace(names[0])
+}
+
+// Deregister removes an instance, however it lives, and returns the revision of that. It is no loss to protection.
+//
+// Errors: NotFound "instance.unknown"; Unavailable.
+func (r *Registry) Deregister(ctx context.Context, service Service, id string) (int64, error) {
+	service = service.Normal()
+	if f := checkService(service); f != nil {
+		return 0, f
+	}
+	if f := checkName("id", id, MaxIDBytes); f != nil {
+		return 0, f
+	}
+	revision, withdrawn := r.withdraw(service, id)
+	if withdrawn && r.committed(service, id) == nil {
+		return revision, nil
+	}
+	key := instanceKey(service, id)
+	revision, err := r.store.Commit(ctx, state.Change{If: []state.Condition{state.Exists(key)}, Delete: []string{key}})
+	if errors.Is(err, state.ErrConflict) {
+		return 0, errUnknownInstance(service, id)
+	}
+	if err != nil {
+		return 0, err
+	}
+	return revision, r.store.Await(ctx, revision)
+}
+
+// committed returns the committed instance of an id, or nil.
+func (r *Registry) committed(service Service, id string) *Instance {
+	roster := r.table.find(service)
+	if roster == nil {
+		return nil
+	}
+	roster.mu.RLock()
+	defer roster.mu.RUnlock()
+	return roster.find(id)
+}
+
+// maxRewrites bounds how often a change is tried again that met another one.
+const maxRewrites = 8
+
+// rewrite changes what an instance says of itself. edit gets the newest record and returns a copy, or an error.
+func (r *Registry) rewrite(ctx context.Context, service Service, id string, edit func(*Instance) (*Instance, error)) (int64, error) {
+	key := instanceKey(service, id)
+	i := r.committed(service, id)
+	for range maxRewrites {
+		if i == nil {
+			record, found, err := r.store.Get(ctx, key)
+			if err != nil {
+				return 0, err
+			}
+			if !found {
+				return 0, errUnknownInstance(service, id)
+			}
+			if i, err = decodeInstance(record.Value, record.Modified); err != nil {
+				return 0, err
+			}
+		}
+		changed, err := edit(i)
+		if err != nil {
+			return 0, err
+		}
+		if changed == i {
+			return i.Modified, nil
+		}
+		changed.encode()
+		revision, err := r.store.Commit(ctx, state.Change{If: []state.Condition{state.Unchanged(key, i.Modified)},
+			Put: []state.Put{{Key: key, Value: changed.encoded}}})
+		if err == nil {
+			return revision, r.store.Await(ctx, revision)
+		}
+		if !errors.Is(err, state.ErrConflict) {
+			return 0, err
+		}
+		i = nil
+	}
+	return 0, fault.New(fault.Conflict, "instance.busy", "instance %s of %s is being changed all the time", quoted(id), quoted(service.String())).
+		Hinted("find out who registers it again and again")
+}
