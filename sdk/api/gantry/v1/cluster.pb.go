@@ -560,8 +560,8 @@ func (*BackupRequest) Descriptor() ([]byte, []int) {
 type BackupResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Chunk []byte                 `protobuf:"bytes,1,opt,name=chunk,proto3" json:"chunk,omitempty"`
-	// Size of the whole, for progress; the same in every message.
-	TotalBytes uint64 `protobuf:"varint,2,opt,name=total_bytes,json=totalBytes,proto3" json:"total_bytes,omitempty"`
+	// Bytes sent so far, this chunk included. How much will follow is not known before.
+	SentBytes uint64 `protobuf:"varint,2,opt,name=sent_bytes,json=sentBytes,proto3" json:"sent_bytes,omitempty"`
 	// SHA-256 of the whole, in the last message.
 	Checksum      string `protobuf:"bytes,3,opt,name=checksum,proto3" json:"checksum,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -605,9 +605,9 @@ func (x *BackupResponse) GetChunk() []byte {
 	return nil
 }
 
-func (x *BackupResponse) GetTotalBytes() uint64 {
+func (x *BackupResponse) GetSentBytes() uint64 {
 	if x != nil {
-		return x.TotalBytes
+		return x.SentBytes
 	}
 	return 0
 }
@@ -671,11 +671,11 @@ const file_gantry_v1_cluster_proto_rawDesc = "" +
 	"\x13RemoveMemberRequest\x12\x16\n" +
 	"\x06member\x18\x01 \x01(\tR\x06member\"\x16\n" +
 	"\x14RemoveMemberResponse\"\x0f\n" +
-	"\rBackupRequest\"c\n" +
+	"\rBackupRequest\"a\n" +
 	"\x0eBackupResponse\x12\x14\n" +
-	"\x05chunk\x18\x01 \x01(\fR\x05chunk\x12\x1f\n" +
-	"\vtotal_bytes\x18\x02 \x01(\x04R\n" +
-	"totalBytes\x12\x1a\n" +
+	"\x05chunk\x18\x01 \x01(\fR\x05chunk\x12\x1d\n" +
+	"\n" +
+	"sent_bytes\x18\x02 \x01(\x04R\tsentBytes\x12\x1a\n" +
 	"\bchecksum\x18\x03 \x01(\tR\bchecksum2\xe6\x01\n" +
 	"\x0eClusterService\x12B\n" +
 	"\x06Status\x12\x18.gantry.v1.StatusRequest\x1a\x19.gantry.v1.StatusResponse\"\x03\x90\x02\x01\x12O\n" +
