@@ -45,6 +45,10 @@ func (r *Releaser) apply(ctx context.Context, ref Ref, message string, decide fu
 		return nil, fault.New(fault.TooLarge, "document.message_too_large", "the message has %d bytes", len(message)).
 			At("message").Hinted("at most %d; the content is the place for more", MaxMessage)
 	}
+	// Said at once: what follows would find out by waiting.
+	if err := r.store.Writable(); err != nil {
+		return nil, err
+	}
 	lane := r.lanes[maphash.Comparable(r.index.seed, ref)%uint64(len(r.lanes))]
 	select {
 	case lane <- struct{}{}:
