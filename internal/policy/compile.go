@@ -18,9 +18,12 @@ import (
 	"github.com/gantry-platform/gantry/internal/policy/source"
 )
 
-// maxCached bounds the source bytes of the compiled schemas that are kept; compiled they are a few
-// times that.
-const maxCached = 8 << 20
+// maxCached bounds the compiled schemas that are kept, by the bytes they were written in and
+// schemaOverhead for each; in memory they are a few times that.
+const (
+	maxCached      = 8 << 20
+	schemaOverhead = 4 << 10
+)
 
 // schemaCache keeps compiled schemas by their content, since every publishing of a
 // configuration asks for those of its namespace.
@@ -62,8 +65,9 @@ func (c *schemaCache) get(doc Document) (*compiledSchema, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.known[key] == nil {
-		c.known[key] = &cachedSchema{schema: schema, size: len(doc.Content)}
-		c.bytes += len(doc.Content)
+		size := len(doc.Content) + schemaOverhead
+		c.known[key] = &cachedSchema{schema: schema, size: size}
+		c.bytes += size
 	}
 	for other, old := range c.known {
 		if c.bytes <= maxCached {
@@ -237,12 +241,7 @@ func (c *schemaCompiler) fault(err error) error {
 		return c.reference(outside.URL).Fault("document.schema_remote_ref", "the reference to %s leaves the Schema, and is not loaded", source.Quote(outside.URL)).
 			Hinted(`copy what it names under "$defs" and refer to "#/$defs/..."`)
 	case errors.As(err, &pattern):
-		message := pattern.Err.Error()
-		if wrong := (*syntax.Error)(nil); errors.As(pattern.Err, &wrong) {
-			message = wrong.Code.String()
-		}
-		return c.at(pattern.URL).Fault("document.schema_invalid", "the pattern %s is not valid: %s", source.Quote(pattern.Regex), message).
-			Hinted("patterns are RE2: there is no look-ahead and there are no back references")
+		return invalidPattern(c.at(pattern.URL), pattern.Regex, pattern.Err)
 	case errors.As(err, &anchor):
 		return c.reference(anchor.Reference).Fault("document.schema_invalid", "there is no anchor for the reference %s", source.Quote(anchor.Reference))
 	case errors.As(err, &pointer):
@@ -270,12 +269,25 @@ func (c *schemaCompiler) mismatch(err *jsonschema.ValidationError) error {
 			return
 		}
 		if len(faults) < source.MaxFaults {
-			path := append([]any{"schema"}, steps(e.InstanceLocation)...)
-			faults = append(faults, c.tree.At(path...).Fault("document.schema_invalid", "not a valid JSON Schema: %s", explain(e, false)))
+			place := c.tree.At(append([]any{"schema"}, steps(e.InstanceLocation)...)...)
+			if format, ok := e.ErrorKind.(*kind.Format); ok && format.Want == "regex" {
+				faults = append(faults, invalidPattern(place, fmt.Sprint(format.Got), format.Err))
+				return
+			}
+			faults = append(faults, place.Fault("document.schema_invalid", "not a valid JSON Schema: %s", explain(e, c.tree.Secret)))
 		}
 	}
 	leaves(err)
 	return fault.Join(faults...)
+}
+
+func invalidPattern(place source.Place, pattern string, err error) *fault.Error {
+	message := err.Error()
+	if wrong := (*syntax.Error)(nil); errors.As(err, &wrong) {
+		message = wrong.Code.String()
+	}
+	return place.Fault("document.schema_invalid", "the pattern %s is not valid: %s", source.Quote(pattern), message).
+		Hinted("patterns are RE2: there is no look-ahead and there are no back references")
 }
 
 func steps(location []string) []any {

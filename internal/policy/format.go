@@ -131,11 +131,17 @@ func printable(r rune) bool {
 // bare matches what needs no quotes.
 var bare = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_./-]*$`)
 
-// reserved are words that some YAML reader takes for something else than a string.
-var reserved = []string{"true", "false", "null", "yes", "no", "on", "off", "y", "n"}
+// reserved reports whether some YAML reader takes a word for something else than a string.
+func reserved(word string) bool {
+	switch strings.ToLower(word) {
+	case "true", "false", "null", "yes", "no", "on", "off", "y", "n":
+		return true
+	}
+	return false
+}
 
 func scalar(text string) string {
-	if bare.MatchString(text) && !slices.Contains(reserved, strings.ToLower(text)) {
+	if bare.MatchString(text) && !reserved(text) {
 		return text
 	}
 	return quoted(text)

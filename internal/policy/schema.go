@@ -65,14 +65,18 @@ func (k *schemaKind) Validate(doc Document, lib Library) ([]*fault.Error, error)
 		if err != nil || len(parsed.Documents) == 0 {
 			continue // in force before its syntax was checked, or without structure
 		}
-		if violations := schema.check(config, parsed, budget); len(violations) > 0 {
+		violations := schema.check(config, parsed, budget)
+		switch {
+		case budget.spent():
+			omitted++
+		case len(violations) > 0:
 			warnings = append(warnings, breaks(config, violations))
 		}
 	}
 	if omitted > 0 {
 		warnings = append(warnings, fault.New(fault.Invalid, "document.schema_partly_checked",
-			"%d more configurations that the Schema applies to were not checked", omitted).
-			Hinted("narrow spec.appliesTo, or validate them one by one"))
+			"%d configurations that the Schema applies to were not checked: that takes too long", omitted).
+			Hinted("narrow spec.appliesTo, simplify the Schema, or validate them one by one"))
 	}
 	return warnings, nil
 }

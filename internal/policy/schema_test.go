@@ -77,6 +77,82 @@ func TestConfigAgainstSchema(t *testing.T) {
 	}
 }
 
+func TestSchemaMessages(t *testing.T) {
+	for _, test := range []struct{ schema, value, want string }{
+		{"{type: [integer, 'null']}", "x", "want null or integer, got string"},
+		{"{enum: [1, x, null, true, [1], {}, 1.5, 8, 9, 10, 11, 12]}", "2", `want one of 1, "x", null, true, a list, an object, 1.5, 8, 9, 10, 2 more, got 2`},
+		{"{const: 1}", "2", "want 1, got 2"},
+		{"{format: email}", "x", `want the format email, got "x"`},
+		{"{pattern: '^a'}", "b", `want what matches "^a", got "b"`},
+		{"{minimum: 1.5}", "1", "want at least 1.5, got 1"},
+		{"{maximum: 1}", "1.25", "want at most 1, got 1.25"},
+		{"{exclusiveMinimum: 1}", "1", "want more than 1, got 1"},
+		{"{exclusiveMaximum: 1}", "1", "want less than 1, got 1"},
+		{"{multipleOf: 7}", "8", "want a multiple of 7, got 8"},
+		{"{minLength: 3}", "甲乙", "want at least 3 characters, got 2"},
+		{"{maxLength: 1}", "甲乙", "want at most 1 characters, got 2"},
+		{"{minItems: 2}", "[1]", "want at least 2 items, got 1"},
+		{"{maxItems: 0}", "[1]", "want at most 0 items, got 1"},
+		{"{uniqueItems: true}", "[1, 2, 1]", "the items 0 and 2 are the same"},
+		{"{minProperties: 2}", "{a: 1}", "want at least 2 keys, got 1"},
+		{"{maxProperties: 0}", "{a: 1}", "want at most 0 keys, got 1"},
+		{"{dependentRequired: {a: [b, c]}}", "{a: 1}", `with "a" it also needs b, c`},
+		{"{propertyNames: {maxLength: 1}}", "{ab: 1}", `want at most 1 characters, got 2`},
+		{"{contains: {type: string}}", "[1]", "want string, got number"},
+		{"{contains: {type: string}, maxContains: 1}", "[a, b]", "too many items are of one kind"},
+		{"{not: {type: integer}}", "1", "fits what is ruled out"},
+		{"{properties: {a: false}}", "{a: 1}", "nothing is allowed here"},
+		{"{anyOf: [{type: string}, {properties: {a: {type: string}}, type: object}]}", "{a: 1}", "fits none of the alternatives; the nearest says: a: want string, got number"},
+		{"{oneOf: [{type: string}, {required: [b]}]}", "{a: 1}", "fits none of the alternatives; the nearest says: want string, got object"},
+		{"{oneOf: [{minimum: 1}, {minimum: 2}]}", "3", "fits more than one of the alternatives, where exactly one is wanted"},
+		{"{$ref: '#'}", "1", "the Schema refers to itself without end"},
+		{"{$schema: 'http://json-schema.org/draft-07/schema#', dependencies: {a: [b]}}", "{a: 1}", `with "a" it also needs b`},
+		{"{$schema: 'http://json-schema.org/draft-07/schema#', items: [{}], additionalItems: false}", "[1, 2, 3]", "the last 2 items are not allowed"},
+	} {
+		spec, content := "{properties: {v: "+test.schema+"}}", "v: "+test.value
+		if strings.Contains(test.schema, "$") { // it speaks of the root
+			spec, content = test.schema, test.value
+		}
+		lib := library{schema("s", "appliesTo: ['**']\nschema: "+spec+"\n")}
+		_, err := policy.Standard().Validate(config("x", "yaml", content), lib)
+		if f, ok := fault.As(err); !ok || f.Message != test.want || f.Line != 1 {
+			t.Errorf("%s of %s: got %v, want %s", test.value, test.schema, err, test.want)
+		}
+	}
+}
+
+// The values of a properties file are strings; they count as what the Schema wants them to be.
+func TestPropertiesAreCoerced(t *testing.T) {
+	lib := library{schema("s", `appliesTo: ["**"]
+schema:
+  properties:
+    typed: {type: number}
+    bounded: {exclusiveMinimum: 0}
+    chosen: {enum: [1, 2]}
+    named: {enum: ["1", 1.5]}
+    flag: {const: true}
+    either: {anyOf: [{type: integer}, {type: boolean}]}
+    text: {oneOf: [{type: string, pattern: "^[0-9]+$"}, {type: integer}]}
+    list: {prefixItems: [{type: integer}], items: {type: boolean}}
+    switched: {if: {const: "x"}, else: {type: integer}}
+  patternProperties:
+    "^max": {type: integer}
+  additionalProperties: {type: boolean}
+`)}
+	for content, ok := range map[string]bool{
+		"typed=1.5e3": true, "typed=-0": true, "typed=1_000": false, "typed=0x10": false, "typed=NaN": false, "typed=": false, "typed=1e999": false,
+		"bounded=1": true, "bounded=-1": false, "chosen=2": true, "chosen=3": false, "named=1": true, "named=1.5": true, "named=2": false,
+		"flag=true": true, "flag=TRUE": false, "either=7": true, "either=false": true, "either=x": false, "text=12": true, "text=x": false,
+		"list[0]=1\nlist[1]=true": true, "list[0]=true": false, "list[0]=1\nlist[1]=2": false,
+		"switched=5": true, "switched=y": false, "maxSize=5": true, "maxSize=x": false, "other=true": true, "other=1": false,
+	} {
+		_, err := policy.Standard().Validate(config("x", "properties", content), lib)
+		if (err == nil) != ok {
+			t.Errorf("%s: %v", content, err)
+		}
+	}
+}
+
 func TestSchemaBindsByName(t *testing.T) {
 	for _, test := range []struct {
 		glob, name string
@@ -108,6 +184,7 @@ func TestSchemaRefused(t *testing.T) {
 		{"bad keyword value", head + "  maximum: x\n", "3:12 document.schema_invalid spec.schema.maximum"},
 		{"bad pattern", head + "  properties:\n    a: {pattern: '(?=x)'}\n", "4:18 document.schema_invalid spec.schema.properties.a.pattern"},
 		{"pattern size", head + "  pattern: '((a{100}){100})'\n", "3:12 document.schema_invalid spec.schema.pattern"},
+		{"pattern of draft 4", head + "  $schema: http://json-schema.org/draft-04/schema#\n  patternProperties:\n    'a~/(': {}\n", "5:5 document.schema_invalid spec.schema.patternProperties"},
 		{"remote", head + "  type: object\n  properties:\n    a:\n      $ref: http://example.com/s.json\n", "6:13 document.schema_remote_ref spec.schema.properties.a.$ref"},
 		{"file", head + "  $ref: file:///etc/passwd\n", "3:9 document.schema_remote_ref spec.schema.$ref"},
 		{"relative", head + "  $ref: other.json\n", "3:9 document.schema_remote_ref spec.schema.$ref"},
@@ -156,7 +233,9 @@ func TestSchemaWarns(t *testing.T) {
 }
 
 func TestConfigWarns(t *testing.T) {
-	lib := library{schema("all", "appliesTo: ['**']\nschema: {}\n"), schema("broken", "appliesTo: 5\n")}
+	unread := schema("unread", "anything")
+	unread.Format = "text"
+	lib := library{schema("all", "appliesTo: ['**']\nschema: {}\n"), schema("broken", "appliesTo: 5\n"), unread}
 	warnings, err := policy.Standard().Validate(config("a", "text", "x"), lib)
 	if err != nil {
 		t.Fatal(err)
@@ -165,7 +244,7 @@ func TestConfigWarns(t *testing.T) {
 	for _, w := range warnings {
 		reasons = append(reasons, w.Reason)
 	}
-	if diff := cmp.Diff([]string{"document.schema_not_checked", "document.schema_unusable"}, reasons); diff != "" {
+	if diff := cmp.Diff([]string{"document.schema_not_checked", "document.schema_unusable", "document.schema_unusable"}, reasons); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -223,6 +302,20 @@ func TestCostlySchema(t *testing.T) {
 	}
 }
 
+func TestCostlySchemaWarns(t *testing.T) {
+	var chain strings.Builder
+	chain.WriteString("appliesTo: ['**']\nschema: ")
+	for range 40 {
+		chain.WriteString("{properties: {a: {$ref: '#'}}, allOf: [")
+	}
+	chain.WriteString("{}" + strings.Repeat("]}", 40))
+	deep := strings.Repeat(`{"a":`, 40) + "1" + strings.Repeat("}", 40)
+	warnings, err := policy.Standard().Validate(schema("s", chain.String()), library{config("x", "json", deep), config("y", "json", "{}")})
+	if err != nil || len(warnings) != 1 || warnings[0].Reason != "document.schema_partly_checked" || !strings.HasPrefix(warnings[0].Message, "2 ") {
+		t.Errorf("got %v, %v; want a warning of two that were not checked", describeAll(warnings), err)
+	}
+}
+
 func TestValidateConcurrently(t *testing.T) {
 	registry, lib := policy.Standard(), library{schema("loan", loanSchema)}
 	done := make(chan error)
@@ -273,4 +366,13 @@ func FuzzSchema(f *testing.F) {
 			}
 		}
 	})
+}
+
+func BenchmarkValidateSchema(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := policy.Standard().Validate(schema("loan", loanSchema), library{}); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

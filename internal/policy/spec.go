@@ -29,10 +29,12 @@ func decodeSpec[T any](doc Document) (T, source.Tree, error) {
 		return spec, source.Tree{}, err
 	}
 	if len(parsed.Documents) != 1 {
-		second := parsed.Documents[1]
-		return spec, source.Tree{}, fault.New(fault.Invalid, "document.several_documents",
-			"the spec of a %s is one document, here are %d", doc.Kind, len(parsed.Documents)).
-			On(second.Line, second.Column).Hinted("publish each under a name of its own")
+		several := fault.New(fault.Invalid, "document.several_documents", "the spec of a %s is one document, here are %d", doc.Kind, len(parsed.Documents)).
+			Hinted("publish each under a name of its own")
+		if len(parsed.Documents) > 1 {
+			several = several.On(parsed.Documents[1].Line, parsed.Documents[1].Column)
+		}
+		return spec, source.Tree{}, several
 	}
 	tree := source.Tree{Root: parsed.Documents[0], Field: "spec", Secret: doc.Sensitive}
 	return spec, tree, tree.Decode(&spec)

@@ -31,46 +31,44 @@ func (t Tree) At(path ...any) Place {
 	node := t.Root
 	for _, step := range path {
 		key := fmt.Sprint(step)
-		var child *Node
-		listed := node != nil && node.Kind == Array
-		if _, number := step.(int); number && node == nil {
-			listed = true
+		_, indexed := step.(int)
+		if node != nil {
+			indexed = node.Kind == Array
+			node = node.child(key)
 		}
-		if listed {
-			if i, err := strconv.Atoi(key); err == nil && node != nil && i >= 0 && i < len(node.Items) {
-				child = node.Items[i]
-			}
-		} else if node != nil {
-			child = node.Field(key)
-		}
-		place.Field = join(place.Field, key, !listed)
-		if node = child; node != nil {
+		place.Field = join(place.Field, key, !indexed)
+		if node != nil {
 			place.Line, place.Column = node.Line, node.Column
 		}
 	}
 	return place
 }
 
-// Key is like [Tree.At] for the key of a field rather than its value.
+// child is a list's item or an object's value, or nil.
+func (n *Node) child(key string) *Node {
+	if n.Kind != Array {
+		return n.Field(key)
+	}
+	if i, err := strconv.Atoi(key); err == nil && i >= 0 && i < len(n.Items) {
+		return n.Items[i]
+	}
+	return nil
+}
+
+// Key is like [Tree.At], and places a field by its key rather than its value.
 func (t Tree) Key(path ...any) Place {
 	place := t.At(path...)
 	if len(path) == 0 {
 		return place
 	}
+	last := len(path) - 1
 	node := t.Root
-	for _, step := range path[:len(path)-1] {
-		key := fmt.Sprint(step)
-		if node.Kind == Array {
-			i, err := strconv.Atoi(key)
-			if err != nil || i < 0 || i >= len(node.Items) {
-				return place
-			}
-			node = node.Items[i]
-		} else if node = node.Field(key); node == nil {
+	for _, step := range path[:last] {
+		if node = node.child(fmt.Sprint(step)); node == nil {
 			return place
 		}
 	}
-	if f := node.field(fmt.Sprint(path[len(path)-1])); f != nil {
+	if f := node.field(fmt.Sprint(path[last])); f != nil {
 		place.Line, place.Column = f.Line, f.Column
 	}
 	return place
