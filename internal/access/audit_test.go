@@ -53,6 +53,11 @@ func TestRecordSaysWhoWhatAndFromWhere(t *testing.T) {
 	if anonymous := written(t, t.Context(), access.Entry{}); anonymous.GetActor() != "anonymous" || anonymous.GetNamespace() != "*" || anonymous.GetBefore() != "" {
 		t.Errorf("%v", anonymous)
 	}
+	// protojson leaves characters alone that encoding/json escapes, and cutting must count on that.
+	long := written(t, t.Context(), access.Entry{After: grant(strings.Repeat("\u2028", 4000), viewer)}).GetAfter()
+	if len(long) > 4096 || len(long) < 3000 || !json.Valid([]byte(long)) {
+		t.Errorf("%d bytes: %s", len(long), long)
+	}
 	if _, err := access.Record(t.Context(), access.Entry{After: func() {}}); err == nil {
 		t.Error("a function has no form in JSON")
 	}

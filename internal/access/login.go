@@ -27,7 +27,11 @@ func (m *Manager) Login(ctx context.Context, name, password string) (secret stri
 	u, err := m.verifier.verify(ctx, name, password, FromContext(ctx).Source)
 	m.metrics.password.count(err)
 	if err != nil {
-		m.log.Warn("login refused", "user", cut(name, maxUserName), "source", FromContext(ctx).Source, "error", err)
+		who := name
+		if m.directory.user(name) == nil {
+			who = "(unknown)" // people type passwords into the wrong field
+		}
+		m.log.Warn("login refused", "user", who, "source", FromContext(ctx).Source, "error", err)
 		return "", nil, err
 	}
 	if m.directory.loginsOf(name) >= maxLogins {

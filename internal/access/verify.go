@@ -139,9 +139,9 @@ func (v *verifier) compare(ctx context.Context, proof proof, u *user, stored pas
 	}
 }
 
-// strengthen stores a right password under today's cost. If that fails the next login tries again.
+// strengthen stores a right password under today's cost. If that cannot be now, the next login tries again.
 func (v *verifier) strengthen(ctx context.Context, u *user, password string) {
-	if u == nil {
+	if u == nil || !v.store.Quorum() {
 		return
 	}
 	err := func() error {
