@@ -1,6 +1,10 @@
 package instance
 
-import gantryv1 "github.com/gantry-platform/gantry/sdk/api/gantry/v1"
+import (
+	dto "github.com/prometheus/client_model/go"
+
+	gantryv1 "github.com/gantry-platform/gantry/sdk/api/gantry/v1"
+)
 
 // Tick is the grain of the registry's time.
 const Tick = tick
@@ -13,7 +17,7 @@ func (r *Registry) Idle() {
 	r.due.mu.Lock()
 	defer r.due.mu.Unlock()
 	for len(r.due.lives)+r.due.working > 0 && !r.due.closed {
-		r.due.filled.Wait()
+		r.due.idle.Wait()
 	}
 }
 
@@ -38,4 +42,15 @@ func Decode(value []byte) (*Instance, error) { return decodeInstance(value, 1) }
 // WithState is a copy with another health.
 func (i *Instance) WithState(health gantryv1.Health, reason string) *Instance {
 	return i.withState(func(c *Instance) { c.Health, c.HealthReason = health, reason })
+}
+
+// Transitions counts what this node wrote of silent instances.
+func (r *Registry) Transitions() (count float64) {
+	for _, to := range []verdict{recovered, mark, protect, remove} {
+		var metric dto.Metric
+		if err := r.metrics.transitions.WithLabelValues(to.String()).Write(&metric); err == nil {
+			count += metric.GetCounter().GetValue()
+		}
+	}
+	return count
 }

@@ -113,8 +113,12 @@ func single(t testing.TB, change func(*instance.Options)) *node {
 func (n *node) advance(d time.Duration) {
 	n.t.Helper()
 	for ; d > 0; d -= instance.Tick {
+		before := n.Transitions()
 		n.clock.step(min(d, instance.Tick))
 		n.Idle()
+		if n.Transitions() != before {
+			n.settle() // what follows from it is timed from its own tick
+		}
 	}
 	n.settle()
 }

@@ -285,7 +285,8 @@ func (i *Instance) withState(set func(*Instance)) *Instance {
 // dueQueue hands lives to the workers. It holds each life at most once.
 type dueQueue struct {
 	mu     sync.Mutex
-	filled sync.Cond
+	filled sync.Cond // lives grew
+	idle   sync.Cond // nothing waits any more
 	lives  []*life
 	// working are the lives that workers have taken and not finished.
 	working int
@@ -322,7 +323,7 @@ func (q *dueQueue) done() {
 	defer q.mu.Unlock()
 	q.working--
 	if q.working == 0 && len(q.lives) == 0 {
-		q.filled.Broadcast() // for who waits until it is idle
+		q.idle.Broadcast()
 	}
 }
 

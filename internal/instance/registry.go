@@ -92,13 +92,14 @@ func New(options Options) *Registry {
 		r.clock = systemClock{start: time.Now()}
 	}
 	r.lifetime, r.end = context.WithCancel(context.Background())
-	r.due.filled.L = &r.due.mu
+	r.due.filled.L, r.due.idle.L = &r.due.mu, &r.due.mu
 	r.notifier.now = r.clock.Elapsed
 	r.notifier.wake = make(chan struct{}, 1)
 	r.provisionals.wake = make(chan struct{}, 1)
 	r.forwards.init(r)
 	r.namespaces.init()
-	r.running.Store(1) // 0 means never
+	r.wheel.now = 1 // a life's 0 means never
+	r.running.Store(r.wheel.now)
 	r.ownership.current.Store(newMembers(r.self, nil))
 	r.metrics = newMetrics(r, options.Registerer)
 	r.registerMirrors()
