@@ -23,20 +23,14 @@ type View struct {
 	// SavedAt is when the local snapshot saw it, for a view that comes from there; otherwise zero.
 	SavedAt time.Time
 
-	// available are the instances that traffic may go to, and draw chooses among them by weight.
-	available []*Instance
-	draw      aliasTable
+	// available are the instances that traffic may go to.
+	available *Set
 }
 
 // newView makes a view and what picking needs. It keeps the slice.
 func newView(view View) *View {
 	v := &view
-	v.available = selectAvailable(v.Instances)
-	weights := make([]float64, len(v.available))
-	for i, instance := range v.available {
-		weights[i] = instance.Weight
-	}
-	v.draw = newAliasTable(weights)
+	v.available = NewSet(selectAvailable(v.Instances))
 	return v
 }
 
@@ -62,21 +56,39 @@ func selectAvailable(all []*Instance) []*Instance {
 
 // Available returns the instances that traffic may go to: those that are up and healthy, or, when there are none, those
 // that are protected. Shared: do not change.
-func (v *View) Available() []*Instance { return v.available }
+func (v *View) Available() []*Instance { return v.available.instances }
+
+// Pick chooses among the available instances, as [Set.Pick] does.
+func (v *View) Pick(tried ...*Instance) *Instance { return v.available.Pick(tried...) }
+
+// Set is instances to pick from. It is immutable.
+type Set struct {
+	instances []*Instance
+	draw      aliasTable
+}
+
+// NewSet returns a set of instances. It keeps the slice.
+func NewSet(instances []*Instance) *Set {
+	weights := make([]float64, len(instances))
+	for i, instance := range instances {
+		weights[i] = instance.Weight
+	}
+	return &Set{instances, newAliasTable(weights)}
+}
 
 // Pick chooses an instance for a call: of two drawn at random by weight, the one with fewer calls under way for
 // its weight (Mitzenmacher, The Power of Two Choices, 2001). Instances in tried are left out as long as there
-// are others. It returns nil when no instance takes traffic. It takes no lock and does not allocate.
-func (v *View) Pick(tried ...*Instance) *Instance {
-	switch len(v.available) {
+// are others. It returns nil when the set is empty. It takes no lock and does not allocate.
+func (s *Set) Pick(tried ...*Instance) *Instance {
+	switch len(s.instances) {
 	case 0:
 		return nil
 	case 1:
-		return v.available[0]
+		return s.instances[0]
 	}
-	first, second := v.available[v.draw.next()], v.available[v.draw.next()]
+	first, second := s.instances[s.draw.next()], s.instances[s.draw.next()]
 	if len(tried) > 0 {
-		if first = v.untried(first, tried); contains(tried, second) {
+		if first = s.untried(first, tried); contains(tried, second) {
 			second = first
 		}
 	}
@@ -87,13 +99,13 @@ func (v *View) Pick(tried ...*Instance) *Instance {
 }
 
 // untried returns the first instance from a place on that was not tried, or that of the place when all were.
-func (v *View) untried(from *Instance, tried []*Instance) *Instance {
+func (s *Set) untried(from *Instance, tried []*Instance) *Instance {
 	if !contains(tried, from) {
 		return from
 	}
-	start := rand.IntN(len(v.available))
-	for n := range v.available {
-		if i := v.available[(start+n)%len(v.available)]; !contains(tried, i) {
+	start := rand.IntN(len(s.instances))
+	for n := range s.instances {
+		if i := s.instances[(start+n)%len(s.instances)]; !contains(tried, i) {
 			return i
 		}
 	}
@@ -110,9 +122,10 @@ func contains(all []*Instance, one *Instance) bool {
 	return false
 }
 
-// busier reports whether a has more calls for its weight than b.
+// busier reports whether a has more calls for its weight than b. Without load they are equal, so that the draw, which
+// has taken the weight into account already, decides alone.
 func busier(a, b *Instance) bool {
-	return float64(a.InFlight()+1)*b.Weight > float64(b.InFlight()+1)*a.Weight
+	return float64(a.InFlight())*b.Weight > float64(b.InFlight())*a.Weight
 }
 
 // aliasTable draws an index with a probability in proportion to its weight, in constant time: Walker's alias
