@@ -14,6 +14,10 @@ const contextLines = 3
 // it they are shown as replaced as a whole. Time and memory of the search grow with its square.
 const maxEdits = 400
 
+// maxDepth bounds how often a stretch between anchors is searched for anchors again: each time costs as much as the
+// stretch is long, and a text can be made so that it would never end.
+const maxDepth = 32
+
 // label names a side of a diff.
 func label(ref Ref, version int64) string {
 	if version == 0 {
@@ -32,7 +36,7 @@ func unifiedDiff(from, to string, before, after []byte) string {
 		return fmt.Sprintf("Binary contents %s and %s differ\n", from, to)
 	}
 	d := newDiffer(lines(before), lines(after))
-	d.compare(span{0, len(d.a)}, span{0, len(d.b)})
+	d.compare(span{0, len(d.a)}, span{0, len(d.b)}, maxDepth)
 	var out strings.Builder
 	fmt.Fprintf(&out, "--- %s\n+++ %s\n", from, to)
 	d.write(&out)
@@ -84,7 +88,7 @@ func newDiffer(a, b []string) *differ {
 func (d *differ) keep(i, j int) { d.keptA[i], d.keptB[j] = true, true }
 
 // compare marks the lines that both sides keep.
-func (d *differ) compare(a, b span) {
+func (d *differ) compare(a, b span, depth int) {
 	for a.len() > 0 && b.len() > 0 && d.a[a.from] == d.b[b.from] {
 		d.keep(a.from, b.from)
 		a.from++
@@ -98,13 +102,16 @@ func (d *differ) compare(a, b span) {
 	if a.len() == 0 || b.len() == 0 {
 		return
 	}
-	anchors := d.anchors(a, b)
+	var anchors [][2]int
+	if depth > 0 {
+		anchors = d.anchors(a, b)
+	}
 	if len(anchors) == 0 {
 		d.shortest(a, b)
 		return
 	}
 	for _, anchor := range append(anchors, [2]int{a.to, b.to}) {
-		d.compare(span{a.from, anchor[0]}, span{b.from, anchor[1]})
+		d.compare(span{a.from, anchor[0]}, span{b.from, anchor[1]}, depth-1)
 		if anchor[0] < a.to {
 			d.keep(anchor[0], anchor[1])
 		}

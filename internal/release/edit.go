@@ -41,9 +41,8 @@ type edit struct {
 //
 // Once the commit has begun it is carried to its end whether or not the caller stays.
 func (r *Releaser) apply(ctx context.Context, ref Ref, message string, decide func(*edit) error) (*edit, error) {
-	if len(message) > MaxMessage {
-		return nil, fault.New(fault.TooLarge, "document.message_too_large", "the message has %d bytes", len(message)).
-			At("message").Hinted("at most %d; the content is the place for more", MaxMessage)
+	if err := checkMessage(message); err != nil {
+		return nil, err
 	}
 	// Said at once: what follows would find out by waiting.
 	if err := r.store.Writable(); err != nil {
@@ -56,7 +55,7 @@ func (r *Releaser) apply(ctx context.Context, ref Ref, message string, decide fu
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	for range attempts {
+	for began := time.Now(); time.Since(began) < contendFor; {
 		e, err := r.begin(ctx, ref, message)
 		if err != nil {
 			return nil, err
@@ -84,6 +83,14 @@ func (r *Releaser) apply(ctx context.Context, ref Ref, message string, decide fu
 		}
 	}
 	return nil, contended(ref.String())
+}
+
+func checkMessage(message string) error {
+	if len(message) <= MaxMessage {
+		return nil
+	}
+	return fault.New(fault.TooLarge, "document.message_too_large", "the message has %d bytes", len(message)).
+		At("message").Hinted("at most %d; the content is the place for more", MaxMessage)
 }
 
 // begin reads what is there.
@@ -236,13 +243,20 @@ func summarise(h *head) any {
 // change has made both impossible.
 func (r *Releaser) settle(ctx context.Context, e *edit, change state.Change) (int64, error) {
 	for {
+		quorum := r.store.QuorumChanged()
 		revision, err := r.store.Commit(ctx, change)
 		switch {
 		case err == nil:
 			return revision, nil
 		case errors.Is(err, state.ErrConflict):
 			return r.landed(ctx, e)
-		case ctx.Err() != nil || !outcomeUnknown(err):
+		case ctx.Err() == nil && outcomeUnknown(err):
+		case ctx.Err() == nil && !r.store.Quorum():
+			select {
+			case <-quorum:
+			case <-ctx.Done():
+			}
+		default:
 			return 0, fault.New(fault.Unavailable, "state.outcome_unknown", "no answer in time: the change of %s may or may not have been made", e.ref).
 				Hinted("look at its history before repeating it; the entry would be number %d", e.after.Entries).Because(err)
 		}

@@ -185,8 +185,7 @@ func (d *dataKeys) newest() (active *dataKey, highest uint64) {
 // active returns the key that seals now, and makes the first one.
 func (d *dataKeys) active(ctx context.Context) (*dataKey, error) {
 	if d.roots.first() == nil {
-		return nil, fault.New(fault.Precondition, "secret.no_root_key", "the server has no root key: it cannot seal what is sensitive").
-			Hinted("start every server with the same root key, in a file or the environment; make one with: openssl rand -hex %d", RootKeySize)
+		return nil, errNoRootKey()
 	}
 	for range attempts {
 		active, highest := d.newest()
@@ -212,6 +211,11 @@ func (d *dataKeys) active(ctx context.Context) (*dataKey, error) {
 		return key, nil
 	}
 	return nil, contended("the data keys")
+}
+
+func errNoRootKey() *fault.Error {
+	return fault.New(fault.Precondition, "secret.no_root_key", "the server has no root key: it cannot seal what is sensitive").
+		Hinted("start every server with the same root key, in a file or the environment; make one with: openssl rand -hex %d", RootKeySize)
 }
 
 // make returns a new key, and what stores it.
@@ -277,6 +281,6 @@ func damaged(ref Ref, version int64, cause error) *fault.Error {
 }
 
 func contended(what string) *fault.Error {
-	return fault.New(fault.Exhausted, "document.contended", "%s changed %d times while this change was made", what, attempts).
+	return fault.New(fault.Exhausted, "document.contended", "%s kept changing while this change was made", what).
 		Hinted("try again; if it persists, find out who changes it all the time")
 }

@@ -46,8 +46,11 @@ const (
 const (
 	// defaultCacheBytes bounds the contents kept in memory.
 	defaultCacheBytes = 128 << 20
-	// attempts bounds how often a change is decided again after somebody else was faster. Within a node
-	// changes of one document queue up, so that only other nodes are met here.
+	// contendFor bounds how long a change is decided again after somebody else was faster. Within a node changes of one
+	// document queue up, so that only other nodes are met here; a time and no count, because a node far from the
+	// leader loses most rounds and still must come through.
+	contendFor = 10 * time.Second
+	// attempts bounds the same where hardly anybody else is met: data keys.
 	attempts = 16
 	// resolveTimeout bounds finding out what became of a change whose answer was lost: longer than an election.
 	resolveTimeout = 8 * time.Second

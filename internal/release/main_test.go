@@ -86,9 +86,7 @@ func attach(t testing.TB, s *state.Store, o release.Options) *release.Releaser {
 
 func start(t testing.TB, r *release.Releaser) {
 	t.Helper()
-	if err := r.Start(context.Background()); err != nil {
-		t.Fatal(err)
-	}
+	r.Start()
 	t.Cleanup(func() { r.Close() })
 }
 
@@ -152,16 +150,6 @@ func want(t testing.TB, err error, code fault.Code, reason string) *fault.Error 
 		t.Errorf("%q has no hint", f.Message)
 	}
 	return f
-}
-
-func must[T any](t testing.TB) func(T, error) T {
-	return func(v T, err error) T {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return v
-	}
 }
 
 func pointer[T any](v T) *T { return &v }

@@ -96,19 +96,27 @@ func (r *Releaser) Publish(ctx context.Context, draft Draft) (*Published, error)
 // Validate says what Publish would say of the draft as it stands, and stores nothing.
 func (r *Releaser) Validate(ctx context.Context, draft Draft) ([]*fault.Error, error) {
 	draft.Ref = draft.Ref.normal()
+	if err := checkMessage(draft.Message); err != nil {
+		return nil, err
+	}
 	warnings, err := r.validate(ctx, &draft)
 	if err != nil {
 		return nil, err
 	}
 	if draft.Sensitive && r.keys.roots.first() == nil {
-		_, err := r.keys.active(ctx)
-		return nil, err
+		return nil, errNoRootKey()
+	}
+	if draft.ExpectedVersion == nil {
+		return warnings, nil
 	}
 	e, err := r.begin(ctx, draft.Ref, draft.Message)
 	if err != nil {
 		return nil, err
 	}
-	return warnings, e.expectLatest(draft.ExpectedVersion)
+	if err := e.expectLatest(draft.ExpectedVersion); err != nil {
+		return nil, err
+	}
+	return warnings, nil
 }
 
 func (r *Releaser) validate(ctx context.Context, draft *Draft) ([]*fault.Error, error) {

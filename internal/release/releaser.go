@@ -93,22 +93,20 @@ func New(o Options) (*Releaser, error) {
 }
 
 // Start begins to keep at hand what is in force, and to sweep. The work goes on until Close.
-func (r *Releaser) Start(context.Context) error {
+func (r *Releaser) Start() {
 	ctx, stop := context.WithCancel(context.Background())
 	r.stop = stop
 	r.workers.Go(func() { r.runPreload(ctx) })
 	r.workers.Go(func() { r.runSweep(ctx) })
-	return nil
 }
 
 // Close ends the work in the background and every watcher. Answers from memory go on.
-func (r *Releaser) Close() error {
+func (r *Releaser) Close() {
 	if r.stop != nil {
 		r.stop()
 	}
 	r.workers.Wait()
 	r.topics.closeAll()
-	return nil
 }
 
 func (r *Releaser) runSweep(ctx context.Context) {

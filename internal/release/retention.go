@@ -104,7 +104,8 @@ const purgeStep = 64
 // it stops: what is still there stays.
 func (r *Releaser) purge(ctx context.Context, d *document) error {
 	unchanged := []state.Condition{state.Unchanged(d.ref.headKey(), d.revision)}
-	for _, space := range [...]string{"content", "version", "history"} {
+	// Versions before contents: a rotation that seals one again depends on the version being there.
+	for _, space := range [...]string{"version", "content", "history"} {
 		for {
 			records, err := r.store.List(ctx, d.ref.below(space), state.ListOptions{Limit: purgeStep, KeysOnly: true})
 			if err != nil {

@@ -3,7 +3,6 @@ package release
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -29,7 +28,7 @@ const (
 
 // RotateKeys wraps the data keys by the first root key, makes a new data key, seals every sensitive version under it, and
 // removes the data keys that seal nothing any more. A rotation that was broken off, here or on another node, is finished
-// instead of beginning another. Publishing goes on meanwhile: from the first step on it uses the new key. progress is called
+// instead of beginning another, if there is anything left that can be sealed. Publishing goes on meanwhile: from the first step on it uses the new key. progress is called
 // from one goroutine at a time; nil is none.
 //
 // Errors: Precondition "secret.no_root_key"; Precondition "secret.not_all_sealed" when some versions could not be opened, which keep
@@ -39,23 +38,41 @@ func (r *Releaser) RotateKeys(ctx context.Context, progress func(Progress)) erro
 		return err
 	}
 	if r.keys.roots.first() == nil {
-		_, err := r.keys.active(ctx)
+		return errNoRootKey()
+	}
+	if err := r.keys.refresh(ctx); err != nil {
 		return err
+	}
+	if r.brokenOff() {
+		// What cannot be opened must not stand in the way of a new key for ever.
+		if sealed, err := r.sealAgain(ctx, progress); sealed > 0 || !fault.Is(err, fault.Precondition) && err != nil {
+			return err
+		}
 	}
 	if err := r.beginRotation(ctx); err != nil {
 		return err
 	}
-	return r.sealAgain(ctx, progress)
+	_, err := r.sealAgain(ctx, progress)
+	return err
+}
+
+// brokenOff reports whether a rotation was begun and not finished: a key is retired that this server can open.
+func (r *Releaser) brokenOff() bool {
+	for _, key := range r.keys.all() {
+		if key.record.Retired != nil && key.aead != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // finishRotation goes on with a rotation that was broken off.
 func (r *Releaser) finishRotation(ctx context.Context) error {
-	for _, key := range r.keys.all() {
-		if key.record.Retired != nil && key.aead != nil {
-			return r.sealAgain(ctx, nil)
-		}
+	if !r.brokenOff() {
+		return nil
 	}
-	return nil
+	_, err := r.sealAgain(ctx, nil)
+	return err
 }
 
 // beginRotation makes the new key and retires the old one in one step, so that there is never a choice. Publishing
@@ -66,7 +83,7 @@ func (r *Releaser) beginRotation(ctx context.Context) error {
 			return err
 		}
 		change, fresh, err := r.composeRotation(ctx)
-		if err != nil || len(change.Put) == 0 {
+		if err != nil {
 			return err
 		}
 		_, err = r.store.Commit(ctx, change)
@@ -76,22 +93,16 @@ func (r *Releaser) beginRotation(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if fresh != "" {
-			r.log.Info("a new data key seals from now on", "data_key", fresh)
-		}
+		r.log.Info("a new data key seals from now on", "data_key", fresh)
 		return r.keys.refresh(ctx)
 	}
 	return contended("the data keys")
 }
 
-// composeRotation is the first step: every key that this server can open is wrapped by the first root key, and unless a
-// retired key shows that a rotation is under way, the active one gives way to a new one.
+// composeRotation is the first step: every key that this server can open is wrapped by the first root key, and the active
+// one gives way to a new one.
 func (r *Releaser) composeRotation(ctx context.Context) (change state.Change, fresh string, err error) {
 	active, highest := r.keys.newest()
-	underWay := false
-	for _, key := range r.keys.all() {
-		underWay = underWay || key.record.Retired != nil
-	}
 	root := r.keys.roots.first()
 	now := r.now().UTC()
 	for _, key := range r.keys.all() {
@@ -99,7 +110,7 @@ func (r *Releaser) composeRotation(ctx context.Context) (change state.Change, fr
 		if key.plain != nil && key.record.Root != root.id {
 			next.wrap(root)
 		}
-		if key == active && !underWay {
+		if key == active {
 			next.record.Retired = &now
 		}
 		if next.record.Root != key.record.Root || next.record.Retired != key.record.Retired {
@@ -107,21 +118,14 @@ func (r *Releaser) composeRotation(ctx context.Context) (change state.Change, fr
 			change.Put = append(change.Put, state.Put{Key: key.key(), Value: encode(next.record)})
 		}
 	}
-	if active == nil || !underWay {
-		key, put := r.keys.make(highest + 1)
-		change.If = append(change.If, state.Unchanged(key.key(), 0))
-		change.Put = append(change.Put, put)
-		fresh = key.id
-	}
-	if len(change.Put) == 0 {
-		return change, "", nil
-	}
-	audit, err := access.Record(ctx, access.Entry{Action: "key.rotate", Namespace: "*", Target: fresh})
+	key, put := r.keys.make(highest + 1)
+	change.If = append(change.If, state.Unchanged(key.key(), 0))
+	audit, err := access.Record(ctx, access.Entry{Action: "key.rotate", Namespace: "*", Target: key.id})
 	if err != nil {
 		return state.Change{}, "", err
 	}
-	change.Put = append(change.Put, audit)
-	return change, fresh, nil
+	change.Put = append(change.Put, put, audit)
+	return change, key.id, nil
 }
 
 // sealedVersion is where a sensitive content is, and by what it was sealed when that was looked at.
@@ -132,32 +136,21 @@ type sealedVersion struct {
 }
 
 // sealAgain seals what is not sealed by the active key, and removes the retired keys that nothing uses any more. Nothing new can come
-// under a retired key, so one look at all versions finds everything.
-func (r *Releaser) sealAgain(ctx context.Context, progress func(Progress)) error {
+// under a retired key, so one look at all versions finds everything. It answers how many it has sealed.
+func (r *Releaser) sealAgain(ctx context.Context, progress func(Progress)) (int, error) {
 	active, _ := r.keys.newest()
 	if active == nil {
-		return nil
+		return 0, nil
 	}
 	if active.aead == nil {
-		return r.keys.closed(active)
+		return 0, r.keys.closed(active)
 	}
-	work, err := r.sealedByOthers(ctx, active.id)
+	work, unreadable, err := r.sealedByOthers(ctx, active.id)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	var (
-		mu       sync.Mutex
-		done     int
-		failed   int
-		cause    error
-		stillFor = map[string]struct{}{}
-	)
-	tell := func() {
-		if progress != nil {
-			progress(Progress{Done: done, Total: len(work), KeyID: active.id})
-		}
-	}
-	tell()
+	run := &rotation{total: len(work), active: active, progress: progress, needed: map[string]struct{}{}}
+	run.tell()
 	workers, inside := errgroup.WithContext(ctx)
 	workers.SetLimit(rotationWorkers)
 	for _, version := range work {
@@ -166,58 +159,86 @@ func (r *Releaser) sealAgain(ctx context.Context, progress func(Progress)) error
 			if fault.Is(err, fault.Unavailable) || inside.Err() != nil {
 				return err
 			}
-			mu.Lock()
-			defer mu.Unlock()
-			if err != nil {
-				failed++
-				cause = err
-				stillFor[version.keyID] = struct{}{}
-				return nil
-			}
-			done++
-			tell()
+			run.finished(version, err)
 			return nil
 		})
 	}
 	if err := workers.Wait(); err != nil {
-		return err
+		return run.done, err
 	}
-	if err := r.removeRetired(ctx, stillFor); err != nil {
-		return err
+	if ctx.Err() != nil {
+		return run.done, ctx.Err()
 	}
-	if failed > 0 {
-		return fault.New(fault.Precondition, "secret.not_all_sealed", "%d of %d versions could not be opened and keep their old key", failed, len(work)).
-			Hinted("give the server the root key that they are sealed under and rotate again").Because(cause)
+	if unreadable == 0 { // otherwise nobody knows which keys are needed
+		if err := r.removeRetired(ctx, run.needed); err != nil {
+			return run.done, err
+		}
 	}
-	return ctx.Err()
+	if failed := run.failed + unreadable; failed > 0 {
+		return run.done, fault.New(fault.Precondition, "secret.not_all_sealed", "%d of %d versions could not be opened and keep their old key", failed, len(work)+unreadable).
+			Hinted("give the server the root key that they are sealed under and rotate again").Because(run.cause)
+	}
+	return run.done, nil
 }
 
-// sealedByOthers lists the sensitive versions of the cluster that another key seals.
-func (r *Releaser) sealedByOthers(ctx context.Context, active string) ([]sealedVersion, error) {
-	var found []sealedVersion
+// rotation is how far the workers have come.
+type rotation struct {
+	total    int
+	active   *dataKey
+	progress func(Progress)
+
+	mu     sync.Mutex
+	done   int
+	failed int
+	cause  error
+	needed map[string]struct{} // keys of what failed
+}
+
+func (n *rotation) finished(version sealedVersion, err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if err != nil {
+		n.failed++
+		n.cause = err
+		n.needed[version.keyID] = struct{}{}
+		return
+	}
+	n.done++
+	n.tell()
+}
+
+func (n *rotation) tell() {
+	if n.progress != nil {
+		n.progress(Progress{Done: n.done, Total: n.total, KeyID: n.active.id})
+	}
+}
+
+// sealedByOthers lists the sensitive versions of the cluster that another key seals, and counts those whose record cannot
+// be read.
+func (r *Releaser) sealedByOthers(ctx context.Context, active string) (found []sealedVersion, unreadable int, err error) {
 	after := ""
 	for {
 		records, err := r.store.List(ctx, state.Prefix("version"), state.ListOptions{After: after, Limit: rotationPage})
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		for _, record := range records {
 			after = record.Key
-			v, err := decodeVersion(record.Value)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", record.Key, err)
-			}
-			if !v.Sensitive || v.Key == active {
-				continue
-			}
 			ref, err := refOfKey(record.Key)
-			if err != nil {
-				return nil, err
+			var v *versionRecord
+			if err == nil {
+				v, err = decodeVersion(record.Value)
 			}
-			found = append(found, sealedVersion{ref: ref, number: v.Number, keyID: v.Key})
+			switch {
+			case err != nil:
+				unreadable++
+				r.log.Error("a version cannot be read", "key", record.Key, "error", err)
+			case v.Sensitive && v.Key != active:
+				found = append(found, sealedVersion{ref: ref, number: v.Number, keyID: v.Key})
+			}
 		}
 		if len(records) < rotationPage {
-			return found, nil
+			return found, unreadable, nil
 		}
 	}
 }

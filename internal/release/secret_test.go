@@ -80,14 +80,13 @@ func TestASecretStandsNowhereInTheClear(t *testing.T) {
 	ctx := asSystem(t)
 	ref := config("database.yaml")
 	draft := release.Draft{Ref: ref, Content: []byte("password: " + secret + "\n"), Sensitive: true, Release: true}
-	p, err := r.Publish(ctx, draft)
-	if err != nil {
+	if _, err := r.Publish(ctx, draft); err != nil {
 		t.Fatal(err)
 	}
-	if p, err = r.Publish(ctx, draft); err != nil || !p.Unchanged {
+	if p, err := r.Publish(ctx, draft); err != nil || !p.Unchanged {
 		t.Fatalf("the same secret again: %+v %v", p, err)
 	}
-	_, err = r.Publish(ctx, release.Draft{Ref: ref, Content: []byte("password: [" + secret), Sensitive: true})
+	_, err := r.Publish(ctx, release.Draft{Ref: ref, Content: []byte("password: [" + secret), Sensitive: true})
 	if err == nil || strings.Contains(err.Error(), secret) {
 		t.Fatalf("the error shows the secret, or there is none: %v", err)
 	}
@@ -249,6 +248,16 @@ func TestWithoutTheRootKeyTheRestWorks(t *testing.T) {
 	// A rotation lets the new root key seal, and keeps what the old one holds.
 	want(t, r.RotateKeys(ctx, nil), fault.Precondition, "secret.not_all_sealed")
 	sensitive(t, r, config("more"), secret)
+	first := dataKeys(t, s)
+	want(t, r.RotateKeys(ctx, nil), fault.Precondition, "secret.not_all_sealed")
+	if second := dataKeys(t, s); len(first) != 2 || len(second) != 2 || first[0] != second[0] || first[1] == second[1] {
+		t.Fatalf("what cannot be opened keeps the key from rotating: %v, then %v", first, second)
+	}
+	// Nor does it keep a schema from being published; that is checked against what can be read.
+	p, err := r.Publish(ctx, release.Draft{Ref: release.Ref{Kind: "Schema", Name: "s"}, Content: []byte("appliesTo: [\"*.yaml\"]\nschema: {type: object}\n")})
+	if err != nil || len(p.Warnings) != 1 || p.Warnings[0].Reason != "document.not_checked" {
+		t.Fatalf("a schema beside what cannot be opened: %+v %v", p, err)
+	}
 	r.Close()
 
 	s = statetest.Reopen(t, s)

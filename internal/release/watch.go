@@ -391,7 +391,8 @@ func (w *Watcher) tell(ref Ref, version int64) bool {
 }
 
 func (w *Watcher) fail(ref Ref, err error) {
-	w.releaser.log.Warn("a watcher waits for a document that cannot be read", "document", ref.String(), "error", err)
+	// The preloader warns once; a thousand watchers would warn a thousand times.
+	w.releaser.log.Debug("a watcher waits for a document that cannot be read", "document", ref.String(), "error", err)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !slices.Contains(w.failed, ref) {
