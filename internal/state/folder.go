@@ -118,7 +118,7 @@ func readIdentity(dir string) (identity, error) {
 	return id, nil
 }
 
-func errNewer(what string, format int) error {
+func errNewer(what string, format int) *fault.Error {
 	return fault.New(fault.Precondition, "state.newer_format", "%s has format %d; this server knows up to %d", what, format, FormatVersion).
 		At("data").Hinted("run the newer version of gantry that wrote it; nothing was changed")
 }

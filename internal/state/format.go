@@ -16,6 +16,8 @@ const formatKey = "meta/format"
 type format struct {
 	Format  int    `json:"format"`
 	Cluster string `json:"cluster"`
+	// Restoring is set alone while a backup is being restored.
+	Restoring bool `json:"restoring"`
 }
 
 // checkFormat reads the version of what is stored, or writes it into an empty state. Two nodes that start at once
@@ -41,7 +43,12 @@ func (s *Store) checkFormat(ctx context.Context) error {
 			continue
 		}
 		var stored format
-		if err := json.Unmarshal(record.Value, &stored); err != nil || stored.Format < 1 {
+		err = json.Unmarshal(record.Value, &stored)
+		if stored.Restoring {
+			return fault.New(fault.Precondition, "backup.cut_off", "a restore into this state was cut off").
+				At("data").Hinted("remove it (the data folder, or what is under the etcd prefix) and restore again")
+		}
+		if err != nil || stored.Format < 1 {
 			return fault.New(fault.Precondition, "state.foreign", "what is stored under %s is not Gantry's", strings.TrimSuffix(s.root, "/")).
 				At("etcd-prefix").Hinted("choose another --etcd-prefix").Because(err)
 		}

@@ -87,11 +87,11 @@ func (x *JoinRequest) GetVersion() string {
 
 type JoinResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// name=url,name=url...
-	InitialCluster string `protobuf:"bytes,1,opt,name=initial_cluster,json=initialCluster,proto3" json:"initial_cluster,omitempty"`
-	ClusterToken   string `protobuf:"bytes,2,opt,name=cluster_token,json=clusterToken,proto3" json:"cluster_token,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Every member by name, the new one included: host:port.
+	Members       map[string]string `protobuf:"bytes,1,rep,name=members,proto3" json:"members,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	ClusterToken  string            `protobuf:"bytes,2,opt,name=cluster_token,json=clusterToken,proto3" json:"cluster_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *JoinResponse) Reset() {
@@ -124,11 +124,11 @@ func (*JoinResponse) Descriptor() ([]byte, []int) {
 	return file_gantry_peer_v1_peer_proto_rawDescGZIP(), []int{1}
 }
 
-func (x *JoinResponse) GetInitialCluster() string {
+func (x *JoinResponse) GetMembers() map[string]string {
 	if x != nil {
-		return x.InitialCluster
+		return x.Members
 	}
-	return ""
+	return nil
 }
 
 func (x *JoinResponse) GetClusterToken() string {
@@ -515,10 +515,13 @@ const file_gantry_peer_v1_peer_proto_rawDesc = "" +
 	"\vJoinRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1b\n" +
 	"\tpeer_urls\x18\x02 \x03(\tR\bpeerUrls\x12\x18\n" +
-	"\aversion\x18\x03 \x01(\tR\aversion\"\\\n" +
-	"\fJoinResponse\x12'\n" +
-	"\x0finitial_cluster\x18\x01 \x01(\tR\x0einitialCluster\x12#\n" +
-	"\rcluster_token\x18\x02 \x01(\tR\fclusterToken\"<\n" +
+	"\aversion\x18\x03 \x01(\tR\aversion\"\xb4\x01\n" +
+	"\fJoinResponse\x12C\n" +
+	"\amembers\x18\x01 \x03(\v2).gantry.peer.v1.JoinResponse.MembersEntryR\amembers\x12#\n" +
+	"\rcluster_token\x18\x02 \x01(\tR\fclusterToken\x1a:\n" +
+	"\fMembersEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"<\n" +
 	"\fBeatsRequest\x12,\n" +
 	"\x05beats\x18\x01 \x03(\v2\x16.gantry.v1.BeatRequestR\x05beats\"B\n" +
 	"\rBeatsResponse\x121\n" +
@@ -556,7 +559,7 @@ func file_gantry_peer_v1_peer_proto_rawDescGZIP() []byte {
 	return file_gantry_peer_v1_peer_proto_rawDescData
 }
 
-var file_gantry_peer_v1_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_gantry_peer_v1_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_gantry_peer_v1_peer_proto_goTypes = []any{
 	(*JoinRequest)(nil),               // 0: gantry.peer.v1.JoinRequest
 	(*JoinResponse)(nil),              // 1: gantry.peer.v1.JoinResponse
@@ -568,37 +571,39 @@ var file_gantry_peer_v1_peer_proto_goTypes = []any{
 	(*AppliedResponse)(nil),           // 7: gantry.peer.v1.AppliedResponse
 	(*DescribeRequest)(nil),           // 8: gantry.peer.v1.DescribeRequest
 	(*DescribeResponse)(nil),          // 9: gantry.peer.v1.DescribeResponse
-	(*v1.BeatRequest)(nil),            // 10: gantry.v1.BeatRequest
-	(*v1.BeatResponse)(nil),           // 11: gantry.v1.BeatResponse
-	(*v1.ServiceRef)(nil),             // 12: gantry.v1.ServiceRef
-	(*durationpb.Duration)(nil),       // 13: google.protobuf.Duration
-	(*v1.DocumentRef)(nil),            // 14: gantry.v1.DocumentRef
-	(*v1.AppliedReport)(nil),          // 15: gantry.v1.AppliedReport
-	(*v1.Node)(nil),                   // 16: gantry.v1.Node
+	nil,                               // 10: gantry.peer.v1.JoinResponse.MembersEntry
+	(*v1.BeatRequest)(nil),            // 11: gantry.v1.BeatRequest
+	(*v1.BeatResponse)(nil),           // 12: gantry.v1.BeatResponse
+	(*v1.ServiceRef)(nil),             // 13: gantry.v1.ServiceRef
+	(*durationpb.Duration)(nil),       // 14: google.protobuf.Duration
+	(*v1.DocumentRef)(nil),            // 15: gantry.v1.DocumentRef
+	(*v1.AppliedReport)(nil),          // 16: gantry.v1.AppliedReport
+	(*v1.Node)(nil),                   // 17: gantry.v1.Node
 }
 var file_gantry_peer_v1_peer_proto_depIdxs = []int32{
-	10, // 0: gantry.peer.v1.BeatsRequest.beats:type_name -> gantry.v1.BeatRequest
-	11, // 1: gantry.peer.v1.BeatsResponse.answers:type_name -> gantry.v1.BeatResponse
-	12, // 2: gantry.peer.v1.AwaitAcknowledgedRequest.service:type_name -> gantry.v1.ServiceRef
-	13, // 3: gantry.peer.v1.AwaitAcknowledgedRequest.wait:type_name -> google.protobuf.Duration
-	14, // 4: gantry.peer.v1.AppliedRequest.ref:type_name -> gantry.v1.DocumentRef
-	15, // 5: gantry.peer.v1.AppliedResponse.reports:type_name -> gantry.v1.AppliedReport
-	16, // 6: gantry.peer.v1.DescribeResponse.node:type_name -> gantry.v1.Node
-	0,  // 7: gantry.peer.v1.PeerService.Join:input_type -> gantry.peer.v1.JoinRequest
-	2,  // 8: gantry.peer.v1.PeerService.Beats:input_type -> gantry.peer.v1.BeatsRequest
-	4,  // 9: gantry.peer.v1.PeerService.AwaitAcknowledged:input_type -> gantry.peer.v1.AwaitAcknowledgedRequest
-	6,  // 10: gantry.peer.v1.PeerService.Applied:input_type -> gantry.peer.v1.AppliedRequest
-	8,  // 11: gantry.peer.v1.PeerService.Describe:input_type -> gantry.peer.v1.DescribeRequest
-	1,  // 12: gantry.peer.v1.PeerService.Join:output_type -> gantry.peer.v1.JoinResponse
-	3,  // 13: gantry.peer.v1.PeerService.Beats:output_type -> gantry.peer.v1.BeatsResponse
-	5,  // 14: gantry.peer.v1.PeerService.AwaitAcknowledged:output_type -> gantry.peer.v1.AwaitAcknowledgedResponse
-	7,  // 15: gantry.peer.v1.PeerService.Applied:output_type -> gantry.peer.v1.AppliedResponse
-	9,  // 16: gantry.peer.v1.PeerService.Describe:output_type -> gantry.peer.v1.DescribeResponse
-	12, // [12:17] is the sub-list for method output_type
-	7,  // [7:12] is the sub-list for method input_type
-	7,  // [7:7] is the sub-list for extension type_name
-	7,  // [7:7] is the sub-list for extension extendee
-	0,  // [0:7] is the sub-list for field type_name
+	10, // 0: gantry.peer.v1.JoinResponse.members:type_name -> gantry.peer.v1.JoinResponse.MembersEntry
+	11, // 1: gantry.peer.v1.BeatsRequest.beats:type_name -> gantry.v1.BeatRequest
+	12, // 2: gantry.peer.v1.BeatsResponse.answers:type_name -> gantry.v1.BeatResponse
+	13, // 3: gantry.peer.v1.AwaitAcknowledgedRequest.service:type_name -> gantry.v1.ServiceRef
+	14, // 4: gantry.peer.v1.AwaitAcknowledgedRequest.wait:type_name -> google.protobuf.Duration
+	15, // 5: gantry.peer.v1.AppliedRequest.ref:type_name -> gantry.v1.DocumentRef
+	16, // 6: gantry.peer.v1.AppliedResponse.reports:type_name -> gantry.v1.AppliedReport
+	17, // 7: gantry.peer.v1.DescribeResponse.node:type_name -> gantry.v1.Node
+	0,  // 8: gantry.peer.v1.PeerService.Join:input_type -> gantry.peer.v1.JoinRequest
+	2,  // 9: gantry.peer.v1.PeerService.Beats:input_type -> gantry.peer.v1.BeatsRequest
+	4,  // 10: gantry.peer.v1.PeerService.AwaitAcknowledged:input_type -> gantry.peer.v1.AwaitAcknowledgedRequest
+	6,  // 11: gantry.peer.v1.PeerService.Applied:input_type -> gantry.peer.v1.AppliedRequest
+	8,  // 12: gantry.peer.v1.PeerService.Describe:input_type -> gantry.peer.v1.DescribeRequest
+	1,  // 13: gantry.peer.v1.PeerService.Join:output_type -> gantry.peer.v1.JoinResponse
+	3,  // 14: gantry.peer.v1.PeerService.Beats:output_type -> gantry.peer.v1.BeatsResponse
+	5,  // 15: gantry.peer.v1.PeerService.AwaitAcknowledged:output_type -> gantry.peer.v1.AwaitAcknowledgedResponse
+	7,  // 16: gantry.peer.v1.PeerService.Applied:output_type -> gantry.peer.v1.AppliedResponse
+	9,  // 17: gantry.peer.v1.PeerService.Describe:output_type -> gantry.peer.v1.DescribeResponse
+	13, // [13:18] is the sub-list for method output_type
+	8,  // [8:13] is the sub-list for method input_type
+	8,  // [8:8] is the sub-list for extension type_name
+	8,  // [8:8] is the sub-list for extension extendee
+	0,  // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_gantry_peer_v1_peer_proto_init() }
@@ -612,7 +617,7 @@ func file_gantry_peer_v1_peer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gantry_peer_v1_peer_proto_rawDesc), len(file_gantry_peer_v1_peer_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -1,0 +1,133 @@
+package native
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+
+	"connectrpc.com/connect"
+
+	"github.com/gantry-platform/gantry/internal/access"
+	"github.com/gantry-platform/gantry/internal/fault"
+	"github.com/gantry-platform/gantry/internal/instance"
+	"github.com/gantry-platform/gantry/internal/release"
+	"github.com/gantry-platform/gantry/internal/state"
+	gantryv1 "github.com/gantry-platform/gantry/sdk/api/gantry/v1"
+	"github.com/gantry-platform/gantry/sdk/api/gantry/v1/gantryv1connect"
+)
+
+// Peers ask the other nodes of the cluster. Nil where there are none.
+type Peers interface {
+	// Applied asks all other nodes what their sessions run of a document; missing are nodes that did not answer.
+	Applied(ctx context.Context, ref *gantryv1.DocumentRef) (reports []*gantryv1.AppliedReport, missing []string)
+	// Describe asks all other nodes for their own figures, by node id.
+	Describe(ctx context.Context) map[string]*gantryv1.Node
+}
+
+// Options say what the protocol speaks for. All but Peers are required.
+type Options struct {
+	Store     *state.Store
+	Access    *access.Manager
+	Instances *instance.Registry
+	Releases  *release.Releaser
+	Peers     Peers
+	Logger    *slog.Logger
+	// Version of the server.
+	Version string
+	// Describe answers this node's own figures.
+	Describe func() *gantryv1.Node
+	// Warnings are what an operator should look at.
+	Warnings func() []string
+}
+
+// API serves the native protocol.
+type API struct {
+	Options
+	sessions sessions
+}
+
+// New makes the API.
+func New(o Options) *API {
+	api := &API{Options: o}
+	api.sessions.open = map[*session]struct{}{}
+	return api
+}
+
+// maxRequestBytes bounds a request: a document of 1 MiB, in base64 when it comes as JSON, and what stands around it.
+const maxRequestBytes = 2 << 20
+
+// Register puts the services onto a mux.
+func (a *API) Register(mux *http.ServeMux) {
+	options := []connect.HandlerOption{
+		connect.WithCodec(jsonCodec{"json"}), connect.WithCodec(jsonCodec{"json; charset=utf-8"}),
+		connect.WithReadMaxBytes(maxRequestBytes),
+		// Answers are small and the network is near: compressing costs more than it saves, unless it is a lot.
+		connect.WithCompressMinBytes(16 << 10),
+		connect.WithInterceptors(&interceptor{api: a}),
+	}
+	mux.Handle(gantryv1connect.NewInstanceServiceHandler(&instanceService{api: a}, options...))
+	mux.Handle(gantryv1connect.NewReleaseServiceHandler(&releaseService{api: a}, options...))
+	mux.Handle(gantryv1connect.NewAccessServiceHandler(&accessService{api: a}, options...))
+	mux.Handle(gantryv1connect.NewClusterServiceHandler(&clusterService{api: a}, options...))
+}
+
+// interceptor says who is calling before a method runs, and turns its error into Connect's after it.
+type interceptor struct{ api *API }
+
+func (i *interceptor) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
+	return func(ctx context.Context, request connect.AnyRequest) (connect.AnyResponse, error) {
+		ctx, err := i.api.identify(ctx, request.Header().Get("Authorization"), request.Peer().Addr)
+		if err != nil {
+			return nil, i.api.connectError(request.Spec().Procedure, err)
+		}
+		response, err := next(ctx, request)
+		if err != nil {
+			return nil, i.api.connectError(request.Spec().Procedure, err)
+		}
+		return response, nil
+	}
+}
+
+func (i *interceptor) WrapStreamingClient(next connect.StreamingClientFunc) connect.StreamingClientFunc {
+	return next
+}
+
+func (i *interceptor) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
+	return func(ctx context.Context, connection connect.StreamingHandlerConn) error {
+		ctx, err := i.api.identify(ctx, connection.RequestHeader().Get("Authorization"), connection.Peer().Addr)
+		if err == nil {
+			err = next(ctx, connection)
+		}
+		if err != nil {
+			return i.api.connectError(connection.Spec().Procedure, err)
+		}
+		return nil
+	}
+}
+
+// identify puts the caller into the context. A caller without credentials is anonymous and may log in.
+func (a *API) identify(ctx context.Context, authorization, source string) (context.Context, error) {
+	credential, err := access.ParseAuthorization(authorization)
+	if err != nil {
+		return ctx, err
+	}
+	credential.Source = source
+	identity, err := a.Access.Authenticate(ctx, credential)
+	if err != nil {
+		return ctx, err
+	}
+	return access.NewContext(ctx, identity), nil
+}
+
+func (a *API) connectError(procedure string, err error) error {
+	a.logInternal(procedure, err)
+	return connectError(err)
+}
+
+// logInternal keeps what callers are not told.
+func (a *API) logInternal(procedure string, err error) {
+	f := asFault(err)
+	if f.Code == fault.Internal {
+		a.Logger.Error("a request failed", "procedure", procedure, "error", err)
+	}
+}

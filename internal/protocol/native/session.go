@@ -1,0 +1,463 @@
+package native
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/gantry-platform/gantry/internal/access"
+	"github.com/gantry-platform/gantry/internal/fault"
+	"github.com/gantry-platform/gantry/internal/instance"
+	"github.com/gantry-platform/gantry/internal/release"
+	gantryv1 "github.com/gantry-platform/gantry/sdk/api/gantry/v1"
+)
+
+const (
+	// pingInterval is how often a client that says nothing else shows that it is alive; after silence of three it is taken for gone.
+	pingInterval = 5 * time.Second
+	silenceLimit = 3 * pingInterval
+	// helloTimeout bounds the wait for the first message, so that opening a stream and saying nothing holds nothing.
+	helloTimeout = 10 * time.Second
+	// registersInFlight bounds the registrations of one stream that wait for their commit at once.
+	registersInFlight = 64
+	// outgoingMessages bounds what waits to be sent; behind it the parts of a session wait, and their own news coalesce.
+	outgoingMessages = 64
+	// closeTimeout bounds what is written when a stream ends.
+	closeTimeout = 5 * time.Second
+)
+
+// sessions are the open streams of this node.
+type sessions struct {
+	mu      sync.Mutex
+	open    map[*session]struct{}
+	leaving bool
+	nextID  uint64
+}
+
+// session is one open stream. Its goroutines: the one that grpc-go calls reads and acts, one writes, one pushes services and one pushes
+// documents. They end together with ctx.
+type session struct {
+	api    *API
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	id     string
+
+	subject    *gantryv1.Subject
+	instances  *instance.Session
+	subscriber *instance.Subscriber
+	watcher    *release.Watcher
+	outgoing   chan *gantryv1.ServerMessage
+	workers    sync.WaitGroup
+
+	// registering holds what is being committed, so that messages about the same instance keep their order.
+	registering sync.WaitGroup
+	slots       chan struct{}
+	mu          sync.Mutex
+	pending     map[pendingID]int
+}
+
+type pendingID struct {
+	service instance.Service
+	id      string
+}
+
+// SessionService serves session streams over grpc-go.
+type SessionService struct {
+	gantryv1.UnimplementedSessionServiceServer
+	api *API
+}
+
+// Sessions returns the stream service for the gRPC server.
+func (a *API) Sessions() *SessionService { return &SessionService{api: a} }
+
+// Open implements the service.
+func (s *SessionService) Open(stream grpc.BidiStreamingServer[gantryv1.ClientMessage, gantryv1.ServerMessage]) error {
+	err := s.api.serveSession(stream)
+	if err == nil || errors.Is(err, context.Canceled) && stream.Context().Err() != nil {
+		return nil
+	}
+	s.api.logInternal("gantry.v1.SessionService/Open", err)
+	return grpcError(err)
+}
+
+func (a *API) serveSession(stream grpc.BidiStreamingServer[gantryv1.ClientMessage, gantryv1.ServerMessage]) error {
+	ctx, err := a.identifyStream(stream.Context())
+	if err != nil {
+		return err
+	}
+	if identity := access.FromContext(ctx); !identity.Active() {
+		return access.Require(ctx, mayRead, instance.Default)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	incoming := receive(ctx, stream, cancel)
+	hello, err := awaitHello(ctx, incoming)
+	if err != nil {
+		return err
+	}
+	s := &session{api: a, ctx: ctx, cancel: cancel, subject: hello.GetSubject(), instances: a.Instances.OpenSession(instance.SessionOptions{}),
+		subscriber: a.Instances.Subscribe(), outgoing: make(chan *gantryv1.ServerMessage, outgoingMessages),
+		slots: make(chan struct{}, registersInFlight), pending: map[pendingID]int{}}
+	if s.subject == nil {
+		s.subject = &gantryv1.Subject{}
+	}
+	if s.subject.Address == "" {
+		s.subject.Address = hostOf(ctx)
+	}
+	if s.watcher, err = a.Releases.Watch(ctx, release.SubjectOf(s.subject)); err != nil {
+		s.subscriber.Close()
+		return err
+	}
+	if err := a.sessions.add(s); err != nil {
+		s.subscriber.Close()
+		s.watcher.Close()
+		return err
+	}
+	s.outgoing <- &gantryv1.ServerMessage{Message: &gantryv1.ServerMessage_Welcome{Welcome: &gantryv1.Welcome{
+		NodeId: a.Store.Self().ID, ServerVersion: a.Version, Nodes: a.grpcAddresses(), PingInterval: durationpb.New(pingInterval)}}}
+	s.workers.Go(func() { s.send(stream) })
+	s.workers.Go(s.pushServices)
+	s.workers.Go(s.pushDocuments)
+	err = s.run(incoming)
+	s.end(err)
+	return err
+}
+
+// identifyStream reads who calls from a stream's metadata.
+func (a *API) identifyStream(ctx context.Context) (context.Context, error) {
+	authorization := ""
+	if values := metadata.ValueFromIncomingContext(ctx, "authorization"); len(values) > 0 {
+		authorization = values[0]
+	}
+	return a.identify(ctx, authorization, hostOf(ctx))
+}
+
+// receive reads a stream in a goroutine of its own, so that the session can watch the time as well. The goroutine ends when
+// the stream does, which is when the handler returns.
+func receive(ctx context.Context, stream grpc.BidiStreamingServer[gantryv1.ClientMessage, gantryv1.ServerMessage], cancel context.CancelCauseFunc) <-chan *gantryv1.ClientMessage {
+	incoming := make(chan *gantryv1.ClientMessage)
+	go func() {
+		for {
+			message, err := stream.Recv()
+			if err != nil {
+				cancel(err)
+				return
+			}
+			select {
+			case incoming <- message:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return incoming
+}
+
+func awaitHello(ctx context.Context, incoming <-chan *gantryv1.ClientMessage) (*gantryv1.Hello, error) {
+	timer := time.NewTimer(helloTimeout)
+	defer timer.Stop()
+	select {
+	case message := <-incoming:
+		if hello := message.GetHello(); hello != nil {
+			return hello, nil
+		}
+		return nil, fault.New(fault.Invalid, "session.no_hello", "the first message is %T", message.Message).At("message").Hinted("begin a session with hello")
+	case <-timer.C:
+		return nil, fault.New(fault.DeadlineExceeded, "session.no_hello", "no message within %v", helloTimeout).Hinted("begin a session with hello")
+	case <-ctx.Done():
+		return nil, streamEnd(ctx)
+	}
+}
+
+// streamEnd is why a stream ended: nil when the client closed it.
+func streamEnd(ctx context.Context) error {
+	cause := context.Cause(ctx)
+	if errors.Is(cause, io.EOF) || errors.Is(cause, context.Canceled) {
+		return nil
+	}
+	if _, ok := fault.As(cause); ok {
+		return cause
+	}
+	// What broke the connection is not for the client, who is gone.
+	return nil
+}
+
+// run acts on what the client sends until the stream ends or falls silent.
+func (s *session) run(incoming <-chan *gantryv1.ClientMessage) error {
+	silence := time.NewTimer(silenceLimit)
+	defer silence.Stop()
+	for {
+		select {
+		case message := <-incoming:
+			silence.Reset(silenceLimit)
+			if identity := access.FromContext(s.ctx); !identity.Active() {
+				return access.Require(s.ctx, mayRead, instance.Default)
+			}
+			if err := s.act(message); err != nil {
+				return err
+			}
+		case <-silence.C:
+			return fault.New(fault.DeadlineExceeded, "session.silent", "nothing was heard for %v", silenceLimit).Hinted("send a ping every %v", pingInterval)
+		case <-s.ctx.Done():
+			return streamEnd(s.ctx)
+		}
+	}
+}
+
+// act does what one message asks for. An error ends the stream; what only concerns the message is answered.
+func (s *session) act(message *gantryv1.ClientMessage) error {
+	id := message.RequestId
+	switch m := message.Message.(type) {
+	case *gantryv1.ClientMessage_Register:
+		s.register(id, m.Register)
+	case *gantryv1.ClientMessage_Deregister:
+		s.registering.Wait()
+		s.reply(id, nil, s.deregister(m.Deregister))
+	case *gantryv1.ClientMessage_SetStatus:
+		s.registering.Wait()
+		s.workers.Go(func() { s.setStatus(id, m.SetStatus) })
+	case *gantryv1.ClientMessage_Subscribe:
+		s.reply(id, nil, s.subscribe(m.Subscribe))
+	case *gantryv1.ClientMessage_Unsubscribe:
+		for _, ref := range m.Unsubscribe.Services {
+			s.subscriber.Remove(instance.ServiceOf(ref).Normal())
+		}
+		s.reply(id, nil, nil)
+	case *gantryv1.ClientMessage_Acknowledge:
+		s.subscriber.Acknowledge(instance.ServiceOf(m.Acknowledge.Service).Normal(), m.Acknowledge.Revision)
+	case *gantryv1.ClientMessage_WatchDocuments:
+		s.reply(id, nil, s.watcher.Add(refsOf(m.WatchDocuments.Refs)...))
+	case *gantryv1.ClientMessage_UnwatchDocuments:
+		s.watcher.Remove(refsOf(m.UnwatchDocuments.Refs)...)
+		s.reply(id, nil, nil)
+	case *gantryv1.ClientMessage_Applied:
+		s.reply(id, nil, s.applied(m.Applied))
+	case *gantryv1.ClientMessage_Ping:
+		s.queue(&gantryv1.ServerMessage{Message: &gantryv1.ServerMessage_Pong{Pong: &gantryv1.Pong{}}})
+	default:
+		return fault.New(fault.Invalid, "session.bad_message", "a message of type %T", m).At("message").
+			Hinted("hello comes first and once; a server that is older than the client does not know its newer messages")
+	}
+	return nil
+}
+
+// register commits in the background, so that a stream can have many registrations on their way; those that name an
+// instance which is on its way already wait for it.
+func (s *session) register(id uint64, r *gantryv1.Register) {
+	registrations := make([]instance.Registration, len(r.Registrations))
+	keys := make([]pendingID, len(r.Registrations))
+	for i, request := range r.Registrations {
+		service, err := named(s.ctx, request.Service, mayServe)
+		if err != nil {
+			s.reply(id, nil, err)
+			return
+		}
+		registrations[i] = instance.Registration{Service: service, Instance: request.Instance}
+		keys[i] = pendingID{service, request.Instance.GetId()}
+	}
+	if !s.begin(keys) {
+		s.registering.Wait()
+		s.begin(keys)
+	}
+	select {
+	case s.slots <- struct{}{}:
+	case <-s.ctx.Done():
+		s.finish(keys)
+		return
+	}
+	go func() {
+		defer s.finish(keys)
+		results, err := s.instances.Register(s.ctx, registrations)
+		<-s.slots
+		if err != nil {
+			s.reply(id, nil, err)
+			return
+		}
+		reply := &gantryv1.Reply{Registered: make([]*gantryv1.RegisterResponse, len(results))}
+		for i, result := range results {
+			reply.Registered[i] = registered(result)
+		}
+		s.reply(id, reply, nil)
+	}()
+}
+
+func (s *session) begin(keys []pendingID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, key := range keys {
+		if s.pending[key] > 0 {
+			return false
+		}
+	}
+	for _, key := range keys {
+		s.pending[key]++
+	}
+	s.registering.Add(1)
+	return true
+}
+
+func (s *session) finish(keys []pendingID) {
+	s.mu.Lock()
+	for _, key := range keys {
+		delete(s.pending, key)
+	}
+	s.mu.Unlock()
+	s.registering.Done()
+}
+
+func (s *session) deregister(r *gantryv1.Deregister) error {
+	for _, request := range r.Registrations {
+		service, err := named(s.ctx, request.Service, mayServe)
+		if err != nil {
+			return err
+		}
+		if _, err := s.instances.Deregister(s.ctx, service, request.Id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *session) setStatus(id uint64, r *gantryv1.SetStatus) {
+	service, err := named(s.ctx, r.Service, mayServe)
+	if err != nil {
+		s.reply(id, nil, err)
+		return
+	}
+	revision, err := s.instances.SetStatus(s.ctx, service, r.Id, r.Status)
+	if err != nil {
+		s.reply(id, nil, err)
+		return
+	}
+	reply := &gantryv1.Reply{}
+	if wait := r.Wait.AsDuration(); r.Status == gantryv1.Status_STATUS_DRAINING && wait > 0 {
+		subscribers, acknowledged, err := s.api.Instances.AwaitAllAcknowledged(s.ctx, service, revision, min(wait, instance.MaxDrainWait))
+		if err != nil {
+			s.reply(id, nil, err)
+			return
+		}
+		reply.Drained = &gantryv1.DrainResponse{Subscribers: uint32(subscribers), Acknowledged: uint32(acknowledged), Revision: revision}
+	}
+	s.reply(id, reply, nil)
+}
+
+func (s *session) subscribe(r *gantryv1.Subscribe) error {
+	for _, subscription := range r.Subscriptions {
+		service, err := named(s.ctx, subscription.Service, mayRead)
+		if err != nil {
+			return err
+		}
+		if err := s.subscriber.Add(service, subscription.Revision); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *session) applied(r *gantryv1.Applied) error {
+	for _, report := range r.Reports {
+		if err := access.Require(s.ctx, mayRead, release.RefOf(report.Ref).Namespace); err != nil {
+			return err
+		}
+	}
+	return s.api.Releases.Report(s.id, release.SubjectOf(s.subject), r.Reports...)
+}
+
+// reply answers a request that wants an answer.
+func (s *session) reply(id uint64, reply *gantryv1.Reply, err error) {
+	if id == 0 {
+		return
+	}
+	if reply == nil {
+		reply = &gantryv1.Reply{}
+	}
+	reply.RequestId = id
+	if err != nil {
+		s.api.logInternal("gantry.v1.SessionService/Open", err)
+		reply.Failure = failure(err)
+	}
+	s.queue(&gantryv1.ServerMessage{Message: &gantryv1.ServerMessage_Reply{Reply: reply}})
+}
+
+func (s *session) queue(message *gantryv1.ServerMessage) {
+	select {
+	case s.outgoing <- message:
+	case <-s.ctx.Done():
+	}
+}
+
+// send is the only writer of the stream.
+func (s *session) send(stream grpc.BidiStreamingServer[gantryv1.ClientMessage, gantryv1.ServerMessage]) {
+	for {
+		select {
+		case message := <-s.outgoing:
+			if err := stream.Send(message); err != nil {
+				s.cancel(err)
+				return
+			}
+		case <-s.ctx.Done():
+			return
+		}
+	}
+}
+
+func (s *session) pushServices() {
+	for {
+		frames, err := s.subscriber.Next(s.ctx)
+		if err != nil {
+			return
+		}
+		identity := access.FromContext(s.ctx)
+		for _, frame := range frames {
+			if !identity.May(mayRead, frame.Service.Namespace) {
+				s.cancel(access.Require(s.ctx, mayRead, frame.Service.Namespace))
+				return
+			}
+			s.queue(&gantryv1.ServerMessage{Message: &gantryv1.ServerMessage_ServiceEvent{ServiceEvent: encodedEvent(frame.Encoded)}})
+		}
+	}
+}
+
+func (s *session) pushDocuments() {
+	for {
+		frames, err := s.watcher.Next(s.ctx)
+		if err != nil {
+			return
+		}
+		for _, frame := range frames {
+			s.queue(&gantryv1.ServerMessage{Message: &gantryv1.ServerMessage_DocumentEvent{DocumentEvent: encodedDocument(frame.Encoded)}})
+		}
+	}
+}
+
+// end leaves everything as the client's end leaves it: registrations stay for their ttl, so that it may come back.
+func (s *session) end(err error) {
+	s.api.sessions.remove(s)
+	s.cancel(err)
+	s.registering.Wait()
+	s.workers.Wait()
+	s.subscriber.Close()
+	s.watcher.Close()
+	s.api.Releases.Forget(s.id)
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	if err := s.instances.Close(access.NewContext(ctx, access.FromContext(s.ctx)), false); err != nil {
+		s.api.Logger.Debug("closing a session", "error", err)
+	}
+}
+
+// hostOf is the address that a stream comes from.
+func hostOf(ctx context.Context) string {
+	p, ok := peer.FromContext(ctx)
+	if !ok || p.Addr == nil {
+		return ""
+	}
+	return hostOnly(p.Addr.String())
+}
