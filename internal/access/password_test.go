@@ -106,9 +106,15 @@ func TestARightPasswordIsNotThrottledWhileItIsKnown(t *testing.T) {
 func TestAFleetWithAnOldPasswordLocksNobodyOut(t *testing.T) {
 	m, _ := node(t)
 	createUser(t, m, "fleet", grant("prod", service))
+	var all sync.WaitGroup
 	for range 100 {
-		wantFault(t, byPassword(t, m, "fleet", "the old password", "192.0.2.1:1"), fault.Unauthenticated, "access.bad_credentials")
+		all.Go(func() {
+			if err := byPassword(t, m, "fleet", "the old password", "192.0.2.1:1"); !fault.Is(err, fault.Unauthenticated) {
+				t.Error(err)
+			}
+		})
 	}
+	all.Wait()
 	if err := byPassword(t, m, "fleet", password, "192.0.2.1:1"); err != nil {
 		t.Errorf("the new password: %v", err)
 	}

@@ -90,9 +90,10 @@ func (v *verifier) verify(ctx context.Context, name, password, source string) (*
 	case err != nil:
 		return nil, err
 	case !right || !active:
-		v.users.failed(name, v.now())
-		v.sources.failed(from, v.now())
-		v.wrong.put(proof, v.now())
+		if v.wrong.put(proof, v.now()) { // once, however many sent the same at the same time
+			v.users.failed(name, v.now())
+			v.sources.failed(from, v.now())
+		}
 		return nil, errBadCredentials()
 	default:
 		v.right.put(proof, v.now())
@@ -198,13 +199,16 @@ func (m *memory) has(proof proof, now time.Time) bool {
 	return true
 }
 
-func (m *memory) put(proof proof, now time.Time) {
+// put remembers a proof, and reports whether it was new.
+func (m *memory) put(proof proof, now time.Time) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	_, found := m.until[proof]
 	if len(m.until) >= maxRemembered {
 		m.makeRoom(now)
 	}
 	m.until[proof] = now.Add(rememberFor)
+	return !found
 }
 
 // makeRoom forgets all that is over, or else any one.
