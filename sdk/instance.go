@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -48,6 +49,8 @@ const (
 	DefaultWeight = 1
 	// MaxWeight is the largest weight.
 	MaxWeight = 10_000
+	// maxInstanceSize bounds an encoded instance, in bytes: over what the server's own limits allow.
+	maxInstanceSize = 256 << 10
 	// DefaultNamespace and DefaultGroup are meant where none is named.
 	DefaultNamespace = "default"
 	DefaultGroup     = "default"
@@ -155,6 +158,9 @@ func (i *Instance) validate() error {
 	if err := validName("service", i.Service); err != nil {
 		return err
 	}
+	if err := validName("group", i.Group); err != nil {
+		return err
+	}
 	if i.Port < 1 || i.Port > 65535 {
 		return refuse("port", "register after listening, with the port that the listener has", "%d is not a port", i.Port)
 	}
@@ -168,6 +174,14 @@ func (i *Instance) validate() error {
 	}
 	if i.TTL != 0 && (i.TTL < time.Second || i.TTL > time.Hour) {
 		return refuse("ttl", "use a time from 1s to 1h, or zero for the default", "%s is out of range", i.TTL)
+	}
+	// What cannot be encoded, or is refused for its size, would break the session again and again.
+	m := i.message()
+	if size := proto.Size(m); size > maxInstanceSize {
+		return refuse("instance", "keep labels and metadata small", "it takes %d bytes, at most %d are allowed", size, maxInstanceSize)
+	}
+	if _, err := proto.Marshal(m); err != nil {
+		return refuse("instance", "use UTF-8 in names, labels and metadata", "it cannot be encoded: %v", err)
 	}
 	return nil
 }
@@ -269,7 +283,7 @@ func validName(field, name string) error {
 	case len(name) > maxName:
 		hint = fmt.Sprintf("use at most %d bytes", maxName)
 		name = name[:32] + "..."
-	case strings.ContainsAny(name, "/\x00\n\r\t "):
+	case !utf8.ValidString(name), strings.ContainsAny(name, "/\x00\n\r\t "):
 		hint = "use letters, digits, '-', '_' and '.'"
 	default:
 		return nil

@@ -16,6 +16,8 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	gantryv1 "github.com/gantry-platform/gantry/sdk/api/gantry/v1"
 )
 
@@ -269,6 +271,9 @@ func (s *settings) check() error {
 		if err := validName("identity.group", s.identity.Group); err != nil {
 			return err
 		}
+	}
+	if _, err := proto.Marshal(s.identity.subject(s.namespace)); err != nil {
+		return invalid("identity", "use UTF-8", "it cannot be encoded: %v", err)
 	}
 	if len(s.addresses) > maxAddresses {
 		return invalid("addresses", "name a few nodes; the others are learned", "%d addresses, at most %d are allowed", len(s.addresses), maxAddresses)

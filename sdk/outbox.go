@@ -7,12 +7,16 @@ import (
 	"slices"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	gantryv1 "github.com/gantry-platform/gantry/sdk/api/gantry/v1"
 )
 
 const (
 	// maxBatch is how many items go into one message: the protocol's limit for registrations.
 	maxBatch = 1000
+	// maxBatchSize bounds a message of registrations, in bytes: well under the 4 MiB that gRPC servers take by default.
+	maxBatchSize = 1 << 20
 	// retryWait bounds the random wait before something is sent again that the server could not do just now.
 	retryWait = 2 * time.Second
 )
@@ -114,7 +118,7 @@ func (c *Client) registerMessages(l *link, o outbox) []*gantryv1.ClientMessage {
 			together = append(together, r)
 		}
 	}
-	batches = slices.AppendSeq(batches, slices.Chunk(together, maxBatch))
+	batches = append(batches, c.registerBatches(together)...)
 	var messages []*gantryv1.ClientMessage
 	for _, batch := range batches {
 		requests := make([]*gantryv1.RegisterRequest, len(batch))
@@ -129,6 +133,24 @@ func (c *Client) registerMessages(l *link, o outbox) []*gantryv1.ClientMessage {
 		}
 	}
 	return messages
+}
+
+// registerBatches splits registrations by number and by size.
+func (c *Client) registerBatches(all []*Registration) [][]*Registration {
+	var batches [][]*Registration
+	start, size := 0, 0
+	for n, r := range all {
+		more := proto.Size(r.request(c.settings.namespace))
+		if n > start && (n-start == maxBatch || size+more > maxBatchSize) {
+			batches = append(batches, all[start:n])
+			start, size = n, 0
+		}
+		size += more
+	}
+	if start < len(all) {
+		batches = append(batches, all[start:])
+	}
+	return batches
 }
 
 // watchMessages asks for services and documents in batches.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -255,6 +256,8 @@ func TestRegister(t *testing.T) {
 			"weight":     {Port: 80, Weight: math.NaN()},
 			"ttl":        {Port: 80, TTL: time.Millisecond},
 			"service":    {Port: 80, Service: "a/b"},
+			"group":      {Port: 80, Service: "a", Group: "b c"},
+			"instance":   {Port: 80, Labels: map[string]string{"zone": "\xff"}},
 		} {
 			var invalid *gantry.Error
 			if _, err := client.Register(w.Context(), instance); !errors.As(err, &invalid) || invalid.Field != field || invalid.Hint == "" {
@@ -313,6 +316,34 @@ func TestRegisterWithoutServer(t *testing.T) {
 		w.eventually("audit too", func() bool { return w.Owned(testserver.Ref("audit")) == 1 })
 		if w.Owned(testserver.Ref("strict")) != 0 || w.Owned(testserver.Ref("gone")) != 0 {
 			w.Error("a registration that was taken back was made")
+		}
+	})
+}
+
+func TestManyLargeRegistrations(t *testing.T) {
+	inBubble(t, oneNode, func(w *world, nodes []*testserver.Node) {
+		nodes[0].Stop()
+		client := w.connect()
+		const many = 200
+		for n := range many {
+			_, err := client.Register(w.Context(), gantry.Instance{
+				Service: "bulk", Port: 1 + n, Metadata: map[string]string{"note": strings.Repeat("x", 100<<10)},
+			}, gantry.WithoutWaiting())
+			w.must(err)
+		}
+		// Together far over what a message may hold; one that is refused does not take the others with it.
+		bad, err := client.Register(w.Context(), gantry.Instance{Service: "forbidden", Port: 1}, gantry.WithoutWaiting())
+		w.must(err)
+		_, err = client.Register(w.Context(), gantry.Instance{Service: "bulk", Port: 9999, Metadata: map[string]string{"note": strings.Repeat("x", 1<<20)}})
+		if err == nil {
+			w.Error("an instance of 1 MiB was accepted")
+		}
+		nodes[0].Start()
+		w.eventually("all registered", func() bool { return w.Owned(testserver.Ref("bulk")) == many })
+		var refused *gantry.Error
+		w.eventually("one refused", func() bool { return errors.As(bad.State().Err, &refused) })
+		if w.Opened() != 1 {
+			w.Errorf("it took %d sessions", w.Opened())
 		}
 	})
 }
