@@ -18,7 +18,8 @@ type ServiceBeats struct {
 // Beat keeps instances alive, at most [MaxBatch] at once, and returns the ids that nobody knows: they must be registered
 // again. Beats for instances of other nodes are handed on, and answered when their owner has.
 //
-// Errors: TooLarge; Unavailable "instance.owner_unreachable" when the owner of some cannot be reached: beat again.
+// Errors: TooLarge; Unavailable "instance.owner_unreachable" when the owner of some cannot be reached though there is a quorum:
+// beat again.
 func (r *Registry) Beat(ctx context.Context, service Service, ids []string) (unknown []string, err error) {
 	if len(ids) > MaxBatch {
 		return nil, fault.New(fault.TooLarge, "instance.batch_too_large", "%d beats at once", len(ids)).
@@ -30,6 +31,9 @@ func (r *Registry) Beat(ctx context.Context, service Service, ids []string) (unk
 		answer, err := r.forwards.send(ctx, node, ServiceBeats{Service: service, IDs: theirs})
 		if err != nil {
 			r.metrics.unforwarded.Add(float64(len(theirs)))
+			if r.stale.Load() && ctx.Err() == nil {
+				continue // who can expire them gives grace when the quorum is back
+			}
 			return nil, err
 		}
 		unknown = append(unknown, answer...)
@@ -63,7 +67,7 @@ func (r *Registry) take(service Service, ids []string) (unknown []string, elsewh
 		case i == nil && roster.pending[id] != nil:
 		case i == nil:
 			unknown = append(unknown, id)
-		case i.life != nil:
+		case i.life.owned:
 			r.metrics.beats.Inc()
 			i.life.heard.Store(now)
 			if i.Health == gantryv1.Health_HEALTH_UNHEALTHY && !i.Persistent {

@@ -33,11 +33,11 @@ const (
 // ticks is a time in ticks, never less than the time.
 func ticks(d time.Duration) int64 { return int64((d + tick - 1) / tick) }
 
-// life keeps watch over one instance that this node owns.
+// life is how one instance is kept alive, if it is this node that does it.
 type life struct {
 	timer
 	roster *roster
-	id     string
+	id     string // the instance's, with memory of its own
 	// heard is the tick of the newest beat; 0 when there was none yet.
 	heard atomic.Int64
 	// since is the tick from which on silence counts: when this node took over, or the session broke.
@@ -46,7 +46,8 @@ type life struct {
 	patience atomic.Int64
 	queued   atomic.Bool
 
-	// Guarded by the roster's lock.
+	// Guarded by the roster's lock. Without owned all is at rest.
+	owned   bool
 	session *Session
 	probes  []*probe
 }
@@ -79,12 +80,16 @@ func (r *Registry) adopt(roster *roster, before, i *Instance) {
 	if before != nil {
 		i.life = before.life
 	}
-	if i.life != nil && i.life.session != nil && i.Owner != r.self {
+	if i.life == nil {
+		i.life = &life{roster: roster, id: strings.Clone(i.ID)}
+		i.life.target = i.life
+	}
+	if i.life.session != nil && i.Owner != r.self {
 		i.life.session.forget(roster.service, i.ID)
 		i.life.session = nil
 	}
 	r.reconcile(roster, i, r.ownership.members())
-	if i.life == nil {
+	if !i.life.owned {
 		return
 	}
 	if i.Health == gantryv1.Health_HEALTH_HEALTHY {
@@ -93,30 +98,30 @@ func (r *Registry) adopt(roster *roster, before, i *Instance) {
 	r.watch(i)
 }
 
-// reconcile makes or ends the life of an instance as ownership wants it. A new life begins with the full ttl.
+// reconcile takes or leaves the care of an instance as ownership wants it. It begins with the full ttl.
 func (r *Registry) reconcile(roster *roster, i *Instance, m *members) {
 	if m.ownerOf(roster, i) != m.self {
 		r.release(i)
 		return
 	}
-	if i.life == nil {
-		i.life = &life{roster: roster, id: strings.Clone(i.ID)}
-		i.life.target = i.life
+	if !i.life.owned {
+		i.life.owned = true
+		i.life.heard.Store(0)
 		i.life.since.Store(r.now())
 		r.watch(i)
 	}
 }
 
-// release ends the life of an instance on this node, and returns the session that held it.
+// release leaves the care of an instance, and returns the session that held it.
 func (r *Registry) release(i *Instance) *Session {
 	l := i.life
-	if l == nil {
+	if !l.owned {
 		return nil
 	}
 	r.wheel.cancel(&l.timer)
 	r.stopProbes(l)
 	session := l.session
-	l.session, i.life = nil, nil
+	l.owned, l.session = false, nil
 	if session != nil {
 		session.forget(l.roster.service, l.id)
 	}
@@ -207,7 +212,7 @@ func (r *Registry) settle(ctx context.Context, l *life) {
 	roster := l.roster
 	roster.mu.Lock()
 	i := roster.find(l.id)
-	if i == nil || i.life != l || i.Persistent {
+	if i == nil || i.life != l || !l.owned || i.Persistent {
 		roster.mu.Unlock()
 		return
 	}

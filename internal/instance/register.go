@@ -139,7 +139,7 @@ func (r *Registry) unchanged(ctx context.Context, p *prepared) (revision int64, 
 	pending := roster.pending[p.instance.ID] != nil
 	same := i != nil && !pending && bytes.Equal(i.encoded[:i.content], p.instance.encoded) &&
 		(i.Persistent || i.Health == gantryv1.Health_HEALTH_HEALTHY)
-	owned := i != nil && i.life != nil
+	owned := i != nil && i.life.owned
 	if same && owned {
 		i.life.heard.Store(r.now())
 	}

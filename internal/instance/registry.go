@@ -293,7 +293,7 @@ func (r *Registry) Figures() Figures {
 			figures.Services++
 		}
 		for _, i := range roster.committed {
-			if i.life != nil {
+			if i.life.owned {
 				figures.Owned++
 			}
 		}

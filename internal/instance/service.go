@@ -132,7 +132,7 @@ type Instance struct {
 	content int
 	// wire is the instance as subscribers get it: encoded, and what this node adds.
 	wire []byte
-	// life is set while this node keeps the instance alive. Guarded by the roster's lock.
+	// life goes with a committed instance from version to version; nil in others.
 	life *life
 }
 

@@ -110,7 +110,7 @@ func (r *Registry) attach(service Service, id string, session *Session) bool {
 	roster.mu.Lock()
 	defer roster.mu.Unlock()
 	i := roster.find(id)
-	if i == nil || i.life == nil || i.Owner != r.self {
+	if i == nil || !i.life.owned || i.Owner != r.self {
 		return false
 	}
 	if i.life.session == session {
@@ -138,7 +138,7 @@ func (s *Session) detach(service Service, id string) {
 	if p := roster.pending[id]; p != nil && p.session == s {
 		p.session = nil
 	}
-	if i := roster.find(id); i != nil && i.life != nil && i.life.session == s {
+	if i := roster.find(id); i != nil && i.life.session == s {
 		i.life.session = nil
 		i.life.since.Store(r.now())
 		r.watch(i)
@@ -199,7 +199,7 @@ func (s *Session) holds(service Service, id string) (held, pending bool, committ
 	if p := roster.pending[id]; p != nil && p.session == s {
 		held, pending = true, true
 	}
-	if i := roster.find(id); i != nil && i.life != nil && i.life.session == s {
+	if i := roster.find(id); i != nil && i.life.session == s {
 		held, committed = true, i
 	}
 	return held, pending, committed
