@@ -297,4 +297,64 @@ func TestSchemasAreHeldAgainstConfigurations(t *testing.T) {
 	}
 }
 
+func TestValidateSaysWhatPublishWould(t *testing.T) {
+	r := open(t, release.Options{})
+	ctx := asSystem(t)
+	released(t, r, config("v.yaml"), "a: 1")
+	for name, c := range map[string]struct {
+		draft release.Draft
+		code  fault.Code // 0: it is fine
+	}{
+		"fine":               {release.Draft{Ref: config("new.yaml"), Content: []byte("a: 1")}, 0},
+		"fine and expected":  {release.Draft{Ref: config("v.yaml"), Format: "yaml", Content: []byte("a: 2"), ExpectedVersion: pointer[int64](1)}, 0},
+		"broken":             {release.Draft{Ref: config("new.yaml"), Content: []byte("a: [")}, fault.Invalid},
+		"stale":              {release.Draft{Ref: config("v.yaml"), Content: []byte("a: 2"), ExpectedVersion: pointer[int64](0)}, fault.Conflict},
+		"no root key":        {release.Draft{Ref: config("new.yaml"), Content: []byte("a: 1"), Sensitive: true}, fault.Precondition},
+		"too long a message": {release.Draft{Ref: config("new.yaml"), Message: strings.Repeat("m", release.MaxMessage+1)}, fault.TooLarge},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := r.Validate(ctx, c.draft)
+			if (err == nil) != (c.code == 0) || (err != nil && fault.CodeOf(err) != c.code) {
+				t.Fatalf("validate: %v", err)
+			}
+			if _, published := r.Publish(ctx, c.draft); (published == nil) != (err == nil) || fault.CodeOf(published) != fault.CodeOf(err) {
+				t.Fatalf("validate said %v, publish %v", err, published)
+			}
+		})
+	}
+}
+
+func TestDiffAgainstAContent(t *testing.T) {
+	r := open(t, release.Options{})
+	ctx := asSystem(t)
+	released(t, r, config("d"), "a\nb\n")
+	publish(t, r, release.Draft{Ref: config("d"), Content: []byte("a\nc\n")})
+	for name, c := range map[string]struct {
+		ref      release.Ref
+		from, to int64
+		content  []byte
+		want     string
+	}{
+		"released and latest":  {config("d"), 0, 0, nil, "--- Config/d@1\n+++ Config/d@2\n@@ -1,2 +1,2 @@\n a\n-b\n+c\n"},
+		"two versions":         {config("d"), 2, 1, nil, "--- Config/d@2\n+++ Config/d@1\n@@ -1,2 +1,2 @@\n a\n-c\n+b\n"},
+		"a file":               {config("d"), 0, 0, []byte("a\nb\nd\n"), "--- Config/d@1\n+++ Config/d\n@@ -1,2 +1,3 @@\n a\n b\n+d\n"},
+		"the same file":        {config("d"), 0, 0, []byte("a\nb\n"), ""},
+		"a file that is new":   {config("new"), 0, 0, []byte("a\n"), "--- Config/new\n+++ Config/new\n@@ -0,0 +1 @@\n+a\n"},
+		"a file that is empty": {config("d"), 0, 0, []byte{}, "--- Config/d@1\n+++ Config/d\n@@ -1,2 +0,0 @@\n-a\n-b\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d, err := r.Diff(ctx, c.ref, c.from, c.to, c.content)
+			if err != nil || d.Unified != c.want {
+				t.Errorf("got %v, %v", d, err)
+			}
+		})
+	}
+	_, err := r.Diff(ctx, config("new"), 0, 0, nil)
+	want(t, err, fault.NotFound, "document.not_found")
+	_, err = r.Diff(ctx, config("new"), 3, 0, []byte("x"))
+	want(t, err, fault.NotFound, "document.not_found")
+	_, err = r.Diff(ctx, config("d"), 1, 7, nil)
+	want(t, err, fault.NotFound, "document.version_unknown")
+}
+
 func percent(p float64) *gantryv1.Cohort { return &gantryv1.Cohort{Percent: &p} }

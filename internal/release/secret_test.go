@@ -132,14 +132,14 @@ func TestAContentOpensOnlyInItsPlace(t *testing.T) {
 	}
 }
 
-// roles gives identities with one role each in the default namespace.
-func roles(t *testing.T, s *state.Store) func(role gantryv1.Role) context.Context {
+// roles gives identities with one role each in the default namespace, and the audit log.
+func roles(t *testing.T, s *state.Store) (*access.Manager, func(role gantryv1.Role) context.Context) {
 	t.Helper()
 	m, err := access.New(access.Options{Store: s, Registerer: prometheus.NewRegistry(), Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return func(role gantryv1.Role) context.Context {
+	return m, func(role gantryv1.Role) context.Context {
 		t.Helper()
 		_, token, err := m.CreateToken(asSystem(t), role.String(), []*gantryv1.Grant{{Namespace: "default", Role: role}}, 0)
 		if err != nil {
@@ -155,7 +155,7 @@ func roles(t *testing.T, s *state.Store) func(role gantryv1.Role) context.Contex
 
 func TestWhoSeesWhat(t *testing.T) {
 	s := statetest.New(t)
-	as := roles(t, s)
+	_, as := roles(t, s)
 	r := over(t, s, release.Options{Keys: keyring(t, root(1))})
 	ref := config("db")
 	sensitive(t, r, ref, secret)

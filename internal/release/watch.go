@@ -22,7 +22,7 @@ type topics struct {
 	closed   bool
 }
 
-// Lock order: topics.mu before Watcher.mu.
+// Lock order: Watcher.membership, topics.mu, Watcher.mu.
 
 // changed wakes the watchers of a document.
 func (t *topics) changed(ref Ref) {
@@ -115,6 +115,9 @@ type Watcher struct {
 	identity *access.Identity
 	subject  Subject
 
+	// membership lets Add, Remove and Close pass one at a time, so that topics and told agree.
+	membership sync.Mutex
+
 	mu     sync.Mutex
 	told   map[Ref]*watched
 	dirty  []Ref
@@ -171,6 +174,8 @@ func (w *Watcher) Add(refs ...Ref) error {
 			return err
 		}
 	}
+	w.membership.Lock()
+	defer w.membership.Unlock()
 	fresh, err := w.admit(refs)
 	if err != nil {
 		return err
@@ -214,6 +219,8 @@ func (w *Watcher) admit(refs []Ref) (fresh []Ref, err error) {
 
 // Remove ends the watching of documents. A frame that Next has begun to return may still name one.
 func (w *Watcher) Remove(refs ...Ref) {
+	w.membership.Lock()
+	defer w.membership.Unlock()
 	for _, ref := range refs {
 		ref = ref.normal()
 		w.mu.Lock()
@@ -228,6 +235,8 @@ func (w *Watcher) Remove(refs ...Ref) {
 
 // Close ends the watcher; Next returns ErrClosed. It may be called again.
 func (w *Watcher) Close() {
+	w.membership.Lock()
+	defer w.membership.Unlock()
 	w.mu.Lock()
 	if w.closed {
 		w.mu.Unlock()

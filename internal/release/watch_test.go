@@ -13,6 +13,8 @@ import (
 
 	"github.com/gantry-platform/gantry/internal/fault"
 	"github.com/gantry-platform/gantry/internal/release"
+	"github.com/gantry-platform/gantry/internal/state"
+	"github.com/gantry-platform/gantry/internal/state/statetest"
 	gantryv1 "github.com/gantry-platform/gantry/sdk/api/gantry/v1"
 )
 
@@ -271,5 +273,33 @@ func change(ctx context.Context, t *rapid.T, r *release.Releaser, ref release.Re
 	}
 	if err != nil && !fault.Is(err, fault.Precondition) && !fault.Is(err, fault.NotFound) {
 		t.Fatal(err)
+	}
+}
+
+// What cannot be read is told as soon as it can, and keeps nothing else from being told.
+func TestAWatcherWaitsForWhatCannotBeRead(t *testing.T) {
+	s := statetest.New(t)
+	r := over(t, s, release.Options{CacheBytes: 1})
+	ctx := asSystem(t)
+	broken, other := config("broken"), config("other")
+	released(t, r, broken, "text")
+	released(t, r, other, "x") // which takes the first out of the cache
+	key := state.Key("content", broken.Namespace, broken.Kind, broken.Name, "0000000000000001")
+	kept, _, err := s.Get(ctx, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Commit(ctx, state.Change{Delete: []string{key}}); err != nil {
+		t.Fatal(err)
+	}
+	w := watch(t, r, release.Subject{}, broken, other)
+	if f := next(t, w); len(f) != 1 || f[0].Ref != other {
+		t.Fatalf("told %v", f)
+	}
+	if _, err := s.Commit(ctx, state.Change{Put: []state.Put{{Key: key, Value: kept.Value}}}); err != nil {
+		t.Fatal(err)
+	}
+	if f := next(t, w); len(f) != 1 || f[0].Ref != broken || string(f[0].Event().Version.Content) != "text" {
+		t.Fatalf("told %v", f)
 	}
 }
