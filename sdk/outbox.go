@@ -49,7 +49,7 @@ func (c *Client) retell() {
 	}
 	for key, s := range c.services {
 		c.outbox.services[key] = s
-		s.acknowledged = 0
+		s.acknowledged, s.based = 0, s.held > 0
 		s.acknowledge()
 	}
 	for key, d := range c.documents {

@@ -26,8 +26,10 @@ type service struct {
 	// Client.mu guards the rest.
 	isReady bool
 	changed chan struct{}
-	// held is the revision that a server's answers led to, for resuming; 0 when there is none, or it comes from a file.
+	// held is the revision to resume from; 0 when there is none: nothing has been answered, the view comes from a file, or the
+	// server says that it cannot be resumed from. based: the server in use knows what is held, and sends what changes.
 	held         int64
+	based        bool
 	acknowledged int64
 	serverStale  bool
 	// subscriptions use the service; pinned: so does Discover.
@@ -126,16 +128,16 @@ func (c *Client) serviceChanged(l *link, event *gantryv1.ServiceEvent) {
 		return
 	}
 	old := s.view.Load()
-	// A delta says what changed since the revision held. Without one, or backwards, it makes no sense: ask for the whole.
-	if !event.GetFull() && (s.held == 0 || event.GetRevision() < s.held) {
+	// A delta says what changed since what the server knows is held. Without that, or backwards, it makes no sense: ask for the whole.
+	if !event.GetFull() && (!s.based || event.GetRevision() > 0 && event.GetRevision() < s.held) {
 		c.logger.Warn("a change of a service does not fit what is known of it; asking for the whole",
 			"service", s.key.String(), "held", s.held, "revision", event.GetRevision())
-		s.held = 0
+		s.held, s.based = 0, false
 		c.outbox.services[s.key] = s
 		c.signal()
 		return
 	}
-	s.held, s.err, s.alone = event.GetRevision(), nil, false
+	s.held, s.based, s.err, s.alone = event.GetRevision(), true, nil, false
 	s.serverStale = event.GetStale()
 	s.publish(View{
 		Service: old.Service, Revision: s.held, Instances: mergeInstances(s.key, old.Instances, event),
@@ -177,7 +179,7 @@ func mergeInstances(key serviceKey, old []*Instance, event *gantryv1.ServiceEven
 // confirmed notes that the server sends changes from the revision held on. The caller holds mu.
 func (s *service) confirmed() {
 	s.err, s.alone = nil, false
-	if s.held > 0 {
+	if s.based {
 		s.mark(s.serverStale)
 	}
 }

@@ -127,6 +127,41 @@ func TestViewStaysWhenConnectionIsLost(t *testing.T) {
 	})
 }
 
+func TestFollowsWithoutQuorum(t *testing.T) {
+	inBubble(t, oneNode, func(w *world, nodes []*testserver.Node) {
+		ref := testserver.Ref("fund")
+		w.Put(ref, fund("1"))
+		client := w.connect()
+		sub, err := client.Subscribe("fund")
+		w.must(err)
+		w.must(sub.Ready(w.Context()))
+		w.SetQuorum(false)
+		for _, id := range []string{"2", "3"} {
+			w.Put(ref, fund(id))
+			synctest.Wait()
+		}
+		if view := sub.View(); !view.Stale || ids(view.Available()) != "1 2 3" {
+			w.Errorf("without quorum: stale %t, %q", view.Stale, ids(view.Available()))
+		}
+		nodes[0].Stop()
+		w.Remove(ref, "1")
+		nodes[0].Start()
+		w.eventually("reconnected", func() bool { return w.Opened() == 2 })
+		synctest.Wait()
+		if view := sub.View(); !view.Stale || ids(view.Available()) != "2 3" {
+			w.Errorf("after reconnecting without quorum: stale %t, %q", view.Stale, ids(view.Available()))
+		}
+		w.SetQuorum(true)
+		synctest.Wait()
+		if view := sub.View(); view.Stale || view.Revision != w.Revision(ref) {
+			w.Errorf("with quorum again: stale %t, revision %d", view.Stale, view.Revision)
+		}
+		if doubts := w.journal.count("does not fit"); doubts != 0 {
+			w.Errorf("%d changes were not understood", doubts)
+		}
+	})
+}
+
 func TestSubscriptionAcknowledgesWhatIsInUse(t *testing.T) {
 	inBubble(t, oneNode, func(w *world, _ []*testserver.Node) {
 		ref := testserver.Ref("fund")

@@ -9,7 +9,8 @@ import (
 type View struct {
 	// Service is "service" or "group/service".
 	Service string
-	// Revision grows with each change of the service on one cluster; 0 for what did not come from a server.
+	// Revision grows with each change of the service on one cluster; 0 for what did not come from a server, or from one
+	// without quorum.
 	Revision int64
 	// Instances are all of them, also those that take no traffic, ordered by id. Shared: do not change.
 	Instances []*Instance

@@ -90,7 +90,7 @@ type holderKey struct{}
 
 // InstanceOf returns the instance behind an address that the resolver of this package gave; nil for others.
 func InstanceOf(address resolver.Address) *gantry.Instance {
-	if h, ok := address.BalancerAttributes.Value(holderKey{}).(*holder); ok {
+	if h, ok := address.Attributes.Value(holderKey{}).(*holder); ok {
 		return h.instance.Load()
 	}
 	return nil
@@ -147,7 +147,7 @@ func (r *follower) addresses(available []*gantry.Instance) []resolver.Address {
 		}
 		h.instance.Store(instance)
 		current[endpoint] = h
-		all = append(all, resolver.Address{Addr: endpoint, BalancerAttributes: attributes.New(holderKey{}, h)})
+		all = append(all, resolver.Address{Addr: endpoint, Attributes: attributes.New(holderKey{}, h)})
 	}
 	r.holders = current
 	return all

@@ -29,6 +29,7 @@ type Cluster struct {
 
 	mu        sync.Mutex
 	changed   chan struct{}
+	noQuorum  bool
 	revision  int64
 	services  map[string]*service
 	documents map[string]*document
@@ -77,6 +78,19 @@ func (c *Cluster) SetToken(token string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.token = token
+}
+
+// SetQuorum says whether the cluster has a quorum. Without one, events are stale and cannot be resumed from.
+func (c *Cluster) SetQuorum(quorum bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.noQuorum = !quorum
+	for s := range c.sessions {
+		for _, sub := range s.services {
+			sub.again = true
+		}
+	}
+	c.notify()
 }
 
 // notify wakes waiters and sessions. The caller holds mu.
@@ -137,12 +151,15 @@ func (c *Cluster) step(s *service, changed *gantryv1.Instance, removed string) i
 	return s.revision
 }
 
-// event is what a subscriber that holds a revision is sent; nil when there is nothing new.
-func (s *service) event(held int64) *gantryv1.ServiceEvent {
-	if held == s.revision {
-		return nil
-	}
+// event is what a subscriber that holds a revision is sent; nil when there is nothing new, unless it is sent again.
+func (s *service) event(held int64, again bool) *gantryv1.ServiceEvent {
 	event := &gantryv1.ServiceEvent{Service: s.ref, Revision: s.revision}
+	if held == s.revision {
+		if !again {
+			return nil
+		}
+		return event
+	}
 	start := slices.IndexFunc(s.log, func(c change) bool { return c.from == held })
 	if held == 0 || start < 0 {
 		event.Full = true

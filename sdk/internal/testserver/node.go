@@ -142,6 +142,7 @@ type session struct {
 
 type subscriber struct {
 	sent, acknowledged int64
+	again              bool
 }
 
 // sent is which version of a document the session was told; -1 for none, 0 for absent.
@@ -271,8 +272,11 @@ func (s *session) due() []*gantryv1.ServerMessage {
 	messages := s.replies
 	s.replies = nil
 	for name, sub := range s.services {
-		if event := c.services[name].event(sub.sent); event != nil {
-			sub.sent = event.Revision
+		if event := c.services[name].event(sub.sent, sub.again); event != nil {
+			sub.sent, sub.again = event.Revision, false
+			if event.Stale = c.noQuorum; c.noQuorum {
+				event.Revision = 0
+			}
 			messages = append(messages, &gantryv1.ServerMessage{Message: &gantryv1.ServerMessage_ServiceEvent{ServiceEvent: event}})
 		}
 	}
