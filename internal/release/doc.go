@@ -4,7 +4,7 @@
 // # Flow
 //
 // A document is (namespace, kind, name). [Releaser.Publish] stores a version after internal/policy found it valid;
-// [Releaser.Release] puts it in force, for all or, as a rollout, for a [Cohort]. Promote, Abort, Rollback and Delete change
+// [Releaser.Release] puts it in force, for all or, as a rollout, for a cohort. Promote, Abort, Rollback and Delete change
 // what is in force. Each of these is one [state.Change]: the head of the document with a comparison, the
 // version, the history entry and the audit record, whole or not at all. Whoever passes an expectation gets a true
 // compare-and-set; without one the change is decided again on what is there now.
@@ -35,7 +35,8 @@
 //
 // # Rights
 //
-// Every method that takes a context checks the rights of the identity in it ([access.FromContext]) and names it in history and audit.
+// Every method that takes a context checks the rights of the identity in it ([access.FromContext]) and names it in history
+// and audit; Sweep alone acts for the server itself.
 //
 // # Imports
 //

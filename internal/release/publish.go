@@ -32,7 +32,8 @@ type Published struct {
 	Document *gantryv1.Document
 	Version  int64
 	// Unchanged: the latest version has this content, format and sensitivity already, so that no version was made. With
-	// Draft.Release it is released if it was not, so that publishing the same again is idempotent.
+	// Draft.Release it is released if it was not, so that publishing the same again is idempotent. Who may not see the
+	// content of a sensitive version makes a new one each time: otherwise they could guess it.
 	Unchanged bool
 	// Warnings are what policy found that does not make it invalid.
 	Warnings []*fault.Error
@@ -158,6 +159,10 @@ func (r *Releaser) isLatest(ctx context.Context, e *edit, draft *Draft) (bool, e
 	}
 	if !h.Sensitive {
 		return h.Checksum == checksum(draft.Content), nil
+	}
+	if !access.FromContext(ctx).May(access.ReadSensitive, e.ref.Namespace) {
+		// The answer would tell whether a guess at the secret is right.
+		return false, nil
 	}
 	latest, err := r.loadVersion(ctx, &document{ref: e.ref, head: h}, h.Latest)
 	switch fault.CodeOf(err) {

@@ -215,6 +215,12 @@ func TestWhoSeesWhat(t *testing.T) {
 			}
 		}
 	}
+	for who, tells := range map[context.Context]bool{developer: false, releaser: true} {
+		p, err := r.Publish(who, release.Draft{Ref: ref, Format: "text", Content: []byte(secret + "2"), Sensitive: true})
+		if err != nil || p.Unchanged != tells {
+			t.Errorf("a right guess at the secret, told must be %v: %+v %v", tells, p, err)
+		}
+	}
 	_, err = r.Publish(viewer, release.Draft{Ref: ref})
 	want(t, err, fault.Forbidden, "access.forbidden")
 	_, err = r.Publish(developer, release.Draft{Ref: ref, Release: true})
