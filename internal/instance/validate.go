@@ -197,12 +197,11 @@ func fillLabels(i *Instance, m *gantryv1.Instance) *fault.Error {
 	}
 	var f *fault.Error
 	i.Labels, f = sortLabels(m.Labels, func(key, value string) *fault.Error {
-		field := "instance.labels[" + quoted(key) + "]"
-		if f := checkName(field, key, MaxLabelKeyBytes); f != nil {
+		if f := checkName("", key, MaxLabelKeyBytes); f != nil {
 			return f
 		}
-		return checkText(field, value, MaxLabelValueBytes)
-	})
+		return checkText("", value, MaxLabelValueBytes)
+	}, "instance.labels")
 	return f
 }
 
@@ -215,15 +214,14 @@ func fillMetadata(i *Instance, m *gantryv1.Instance) *fault.Error {
 	i.Metadata, f = sortLabels(m.Metadata, func(key, value string) *fault.Error {
 		total += len(key) + len(value)
 		if total > MaxMetadataBytes {
-			return invalid("instance.metadata", "more than %d bytes in all", MaxMetadataBytes).
+			return invalid("", "more than %d bytes in all", MaxMetadataBytes).
 				Hinted("keep large descriptions in a document and name it here")
 		}
-		field := "instance.metadata[" + quoted(key) + "]"
-		if f := checkText(field, key, MaxMetadataBytes); f != nil {
+		if f := checkText("", key, MaxMetadataBytes); f != nil {
 			return f
 		}
-		return checkText(field, value, MaxMetadataBytes)
-	})
+		return checkText("", value, MaxMetadataBytes)
+	}, "instance.metadata")
 	return f
 }
 
@@ -237,14 +235,15 @@ func checkText(field, text string, most int) *fault.Error {
 	return nil
 }
 
-func sortLabels(m map[string]string, check func(key, value string) *fault.Error) (Labels, *fault.Error) {
+// sortLabels checks and sorts entries. Errors name the entry under field.
+func sortLabels(m map[string]string, check func(key, value string) *fault.Error, field string) (Labels, *fault.Error) {
 	if len(m) == 0 {
 		return nil, nil
 	}
 	labels := make(Labels, 0, len(m))
 	for key, value := range m {
 		if f := check(key, value); f != nil {
-			return nil, f
+			return nil, f.At(field + "[" + quoted(key) + "]")
 		}
 		labels = append(labels, Label{Key: key, Value: value})
 	}
