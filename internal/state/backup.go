@@ -146,9 +146,17 @@ func ReadBackup(r io.Reader, take func(key string, value []byte) error) (records
 		}
 		records++
 	}
-	var trailer backupTrailer
-	if err := json.NewDecoder(io.LimitReader(in, 4096)).Decode(&trailer); err != nil {
+	last, err := in.ReadSlice('\n')
+	if err != nil {
 		return records, errBackup("the end is missing: %v", err)
+	}
+	var trailer backupTrailer
+	if err := json.Unmarshal(last, &trailer); err != nil {
+		return records, errBackup("the end cannot be read: %v", err)
+	}
+	// gzip checks its own sum only where it ends.
+	if _, err := in.ReadByte(); err != io.EOF {
+		return records, errBackup("something is wrong behind the end: %v", err)
 	}
 	if trailer.Records != records || trailer.SHA256 != hex.EncodeToString(sum.Sum(nil)) {
 		return records, errBackup("the checksum does not fit")

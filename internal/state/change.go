@@ -100,18 +100,24 @@ func checkChange(change Change) error {
 	return nil
 }
 
+// Reasons that code of this package looks at.
+const (
+	reasonNoQuorum = "state.no_quorum"
+	reasonUnknown  = "state.outcome_unknown"
+)
+
 func errClosing() error {
 	return fault.New(fault.Unavailable, "state.closing", "the server is shutting down").
 		Hinted("try again on another node")
 }
 
 func errNoQuorum() *fault.Error {
-	return fault.New(fault.Unavailable, "state.no_quorum", "the cluster has no quorum: nothing can be written").
+	return fault.New(fault.Unavailable, reasonNoQuorum, "the cluster has no quorum: nothing can be written").
 		Hinted("bring back a majority of the nodes; reads go on meanwhile and nothing is lost")
 }
 
 func errUnknown(cause error) error {
-	return fault.New(fault.Unavailable, "state.outcome_unknown", "no answer in time: the change may or may not have been made").
+	return fault.New(fault.Unavailable, reasonUnknown, "no answer in time: the change may or may not have been made").
 		Hinted("read again before repeating it").Because(cause)
 }
 

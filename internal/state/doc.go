@@ -20,10 +20,11 @@
 //	instance/<ns>/<group>/<service>/<id>      a registration
 //	override/<ns>/<group>/<service>/<id>      what an operator set over it
 //	document/<ns>/<kind>/<name>               the head of a document
-//	version/<ns>/<kind>/<name>/<16 hex>       an immutable version of it
+//	version/<ns>/<kind>/<name>/<16 hex>       what is known of an immutable version of it
+//	content/<ns>/<kind>/<name>/<16 hex>       its content
 //	history/<ns>/<kind>/<name>/<16 hex>       what happened to it
 //	datakey/<id>                              a sealed key that seals documents
-//	user/<name>, token/<id>, audit/<id>
+//	user/<name>, token/<id>, audit/<id>, meta/administrator
 //
 // # Imports
 //

@@ -34,7 +34,7 @@ func (s *Store) checkFormat(ctx context.Context) error {
 				return err
 			}
 			_, err = s.Commit(ctx, Change{If: []Condition{Unchanged(formatKey, 0)}, Put: []Put{{Key: formatKey, Value: value}}})
-			if err != nil && !errors.Is(err, ErrConflict) && !fault.Is(err, fault.Unavailable) {
+			if err != nil && !mayPass(err) {
 				return err
 			}
 			if ctx.Err() != nil {
@@ -58,4 +58,10 @@ func (s *Store) checkFormat(ctx context.Context) error {
 		s.clusterID = stored.Cluster
 		return nil
 	}
+}
+
+// mayPass reports whether a failed write of the format is worth another look: another node was first, or the quorum moves.
+func mayPass(err error) bool {
+	f, ok := fault.As(err)
+	return errors.Is(err, ErrConflict) || ok && (f.Reason == reasonNoQuorum || f.Reason == reasonUnknown)
 }

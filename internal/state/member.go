@@ -46,8 +46,11 @@ func (s *Store) Members(ctx context.Context) ([]Member, error) {
 	return members, nil
 }
 
+// addRetry is how often a member is offered again to a cluster that does not feel healthy yet.
+const addRetry = 500 * time.Millisecond
+
 // AddMember adds a member as a learner, which becomes a voter by itself once it has caught up, and answers the
-// members that the new one starts with. A member of that name that never started is replaced.
+// members that the new one starts with. While the cluster is not healthy enough for a change it tries again until ctx ends.
 func (s *Store) AddMember(ctx context.Context, name string, peerURLs []string) (map[string]string, error) {
 	if s.etcd == nil {
 		return nil, errExternal()
@@ -63,6 +66,14 @@ func (s *Store) AddMember(ctx context.Context, name string, peerURLs []string) (
 		}
 	}
 	added, err := s.client.MemberAddAsLearner(ctx, peerURLs)
+	for errors.Is(err, rpctypes.ErrUnhealthy) && ctx.Err() == nil {
+		// etcd wants its members to have been connected for 5 s before it changes them.
+		select {
+		case <-time.After(addRetry):
+			added, err = s.client.MemberAddAsLearner(ctx, peerURLs)
+		case <-ctx.Done():
+		}
+	}
 	switch {
 	case errors.Is(err, rpctypes.ErrPeerURLExist):
 		// A start that was cut off before: the same member may go on.

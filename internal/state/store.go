@@ -31,6 +31,9 @@ type Options struct {
 	// NodeTTL is how long a node may be silent before the others take over its instances. Default 10s: longer than an
 	// election and a long pause of a busy machine, short against a person's patience. At least 2s.
 	NodeTTL time.Duration
+	// StartWait is how long Start waits for a quorum before it goes on with what this node holds. Default 15s: the other nodes of
+	// a cluster that starts as a whole are there by then.
+	StartWait time.Duration
 	// MinimumFree is the free space of the data folder's disk below which nothing is written any more, because etcd
 	// ends the process when the disk is full. Default 256 MiB: two preallocated log segments and room to compact.
 	MinimumFree uint64
@@ -80,6 +83,9 @@ func Open(ctx context.Context, options Options) (*Store, error) {
 	}
 	if options.NodeTTL == 0 {
 		options.NodeTTL = 10 * time.Second
+	}
+	if options.StartWait == 0 {
+		options.StartWait = 15 * time.Second
 	}
 	if options.MinimumFree == 0 {
 		options.MinimumFree = 256 << 20
@@ -146,11 +152,8 @@ func (s *Store) newCommitter() *committer {
 	return c
 }
 
-// startWait is how long Start waits for a quorum before it goes on with what this node has.
-const startWait = 15 * time.Second
-
 // Start loads every mirror and begins to watch, registers this node, and keeps both alive until Close. With a quorum
-// the mirrors are as new as the moment of the call. Without one it waits 15 seconds and goes on with what this node's
+// the mirrors are as new as the moment of the call. Without one it waits Options.StartWait and goes on with what this node's
 // own copy holds: stale reads instead of none. A fresh cluster that never had a quorum has nothing to read; then it
 // waits until ctx ends.
 func (s *Store) Start(ctx context.Context) error {
@@ -185,7 +188,7 @@ func (s *Store) Start(ctx context.Context) error {
 
 // awaitQuorum reports whether a linearizable read was answered.
 func (s *Store) awaitQuorum(ctx context.Context) (bool, error) {
-	deadline := time.Now().Add(startWait)
+	deadline := time.Now().Add(s.options.StartWait)
 	for {
 		err := s.reachable(ctx)
 		s.health.observe(err)
@@ -205,7 +208,7 @@ func (s *Store) awaitQuorum(ctx context.Context) (bool, error) {
 			if err == nil && len(answer.Kvs) > 0 {
 				return false, nil
 			}
-			deadline = time.Now().Add(startWait)
+			deadline = time.Now().Add(s.options.StartWait)
 			s.log.Warn("waiting for the other nodes: no quorum yet")
 		}
 		time.Sleep(20 * time.Millisecond)

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -234,5 +236,17 @@ func commitUntil(t *testing.T, s *state.Store, change state.Change) int64 {
 		if t.Context().Err() != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// await polls a condition of another process's making until the test's deadline.
+func await(t *testing.T, holds func() bool, what string) {
+	t.Helper()
+	deadline := time.Now().Add(30 * time.Second)
+	for !holds() {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain until %s", what)
+		}
+		runtime.Gosched()
 	}
 }

@@ -90,7 +90,7 @@ func Cluster(t testing.TB, n int) []*state.Store {
 	t.Helper()
 	members := map[string]string{}
 	for i := range n {
-		members[fmt.Sprintf("n%d", i+1)] = freeAddress(t)
+		members[fmt.Sprintf("n%d", i+1)] = FreeAddress(t)
 	}
 	stores := make([]*state.Store, n)
 	for i := range n {
@@ -119,8 +119,8 @@ func StartAll(t testing.TB, stores []*state.Store) {
 	}
 }
 
-// freeAddress finds a loopback port that was free a moment ago.
-func freeAddress(t testing.TB) string {
+// FreeAddress finds a loopback port that was free a moment ago.
+func FreeAddress(t testing.TB) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -1,0 +1,54 @@
+# Gantry. `make help` lists what can be made.
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+GO      ?= go
+TOOLS   := bin/tools
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test test-race-sdk conformance bench lint generate check-generated docs tools clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## Build bin/gantry, static
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/gantry ./cmd/gantry
+
+demo: build ## Start a server and a small lender's fleet, and say what to try
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/ ./examples/lending/...
+	bin/demo -gantry bin/gantry -bin bin $(DEMO_FLAGS)
+
+test: ## Unit, property and integration tests, with the race detector
+	$(GO) test -race -timeout 330s ./...
+	cd sdk && $(GO) test -race -timeout 120s ./...
+
+conformance: build ## Other people's programs against a live server
+	cd conformance && $(GO) test -count=1 -timeout 600s ./...
+
+bench: build ## Measure, and print the table of docs/benchmarks.md
+	cd bench && $(GO) run . -server ../bin/gantry $(BENCH_FLAGS)
+
+lint: tools check-generated ## gofmt, vet, staticcheck, generated code and documents
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "gofmt: $$unformatted"; exit 1; }
+	$(GO) vet ./... && $(TOOLS)/staticcheck ./...
+	cd sdk && $(GO) vet ./... && ../$(TOOLS)/staticcheck ./...
+	cd bench && $(GO) vet ./... && ../$(TOOLS)/staticcheck ./...
+	cd conformance && $(GO) vet ./... && ../$(TOOLS)/staticcheck ./...
+	cd tools && GOWORK=off $(GO) vet ./protogen
+
+tools: ## Build the pinned tools into bin/tools
+	@mkdir -p $(TOOLS)
+	cd tools && GOWORK=off $(GO) build -o ../$(TOOLS)/ google.golang.org/protobuf/cmd/protoc-gen-go \
+		google.golang.org/grpc/cmd/protoc-gen-go-grpc connectrpc.com/connect/cmd/protoc-gen-connect-go honnef.co/go/tools/cmd/staticcheck
+
+generate: tools ## Make the code of api/ and the generated documents again
+	cd tools && GOWORK=off $(GO) run ./protogen -root .. -plugins ../$(TOOLS)
+	$(GO) run ./cmd/gantry help-markdown > docs/commands.md
+	$(GO) run ./cmd/gantry settings-markdown > docs/configuration.md
+
+check-generated: generate ## Fail when generated files are not what the sources make
+	@git diff --exit-code --stat -- sdk/api internal/protocol/peer/peerv1 docs/commands.md docs/configuration.md \
+		|| { echo "generated files are stale: run make generate and commit"; exit 1; }
+
+clean: ## Remove what was built
+	rm -rf bin dist
