@@ -169,6 +169,10 @@ func (c *Client) Close() error {
 	c.mu.Lock()
 	c.closed = true
 	link := c.link
+	if link != nil {
+		// What is known is right as of now: so says the local snapshot then.
+		c.saver.mark()
+	}
 	for _, s := range c.services {
 		s.notify()
 	}

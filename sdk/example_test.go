@@ -5,11 +5,9 @@ import (
 	"fmt"
 	"log"
 	"log/slog"
-	"net/http"
 	"time"
 
 	gantry "github.com/gantry-platform/gantry/sdk"
-	"github.com/gantry-platform/gantry/sdk/gantryhttp"
 	"github.com/gantry-platform/gantry/sdk/internal/testserver"
 )
 
@@ -166,22 +164,4 @@ func ExampleClient_Register_withoutServer() {
 		fmt.Println("not yet; the client goes on trying")
 	}
 	// Output: not yet; the client goes on trying
-}
-
-// HTTP requests find their instance by the service's name.
-func Example_http() {
-	options, _, stop := startServer()
-	defer stop()
-	client, err := gantry.Connect(context.Background(), options...)
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer client.Close()
-
-	transport := gantryhttp.New(client)
-	defer transport.Close()
-	httpClient := &http.Client{Transport: transport, Timeout: 5 * time.Second}
-	_, err = httpClient.Get("http://nobody/balance")
-	fmt.Println(err)
-	// Output: Get "http://nobody/balance": gantry: no instance takes traffic: nobody
 }

@@ -1,6 +1,7 @@
 package gantry
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -98,8 +99,10 @@ func (c *Client) outgoing(l *link) []*gantryv1.ClientMessage {
 			Acknowledge: &gantryv1.Acknowledge{Service: key.ref(namespace), Revision: revision}}})
 	}
 	for part := range slices.Chunk(slices.Collect(maps.Values(o.applied)), maxBatch) {
-		messages = append(messages, &gantryv1.ClientMessage{Message: &gantryv1.ClientMessage_Applied{
-			Applied: &gantryv1.Applied{Reports: part}}})
+		message := &gantryv1.ClientMessage{Message: &gantryv1.ClientMessage_Applied{Applied: &gantryv1.Applied{Reports: part}}}
+		if l.prepare(message, c.reported) {
+			messages = append(messages, message)
+		}
 	}
 	return messages
 }
@@ -320,6 +323,13 @@ func (c *Client) registered(l *link, batch []*Registration, sent []uint64, reply
 			}
 		}
 	})
+}
+
+// reported notes the reply to applied reports. They are sent again with the next version or session.
+func (c *Client) reported(_ *gantryv1.Reply, err error) {
+	if err != nil && !errors.Is(err, errBroken) {
+		c.logger.Warn("the server did not take what is applied here", "reason", err)
+	}
 }
 
 // checkSettled notes when every registration was answered on the session in use. The caller holds mu.
