@@ -177,7 +177,7 @@ func TestWatchersConverge(t *testing.T) {
 		crowd := subjects("i1", "i2", "i3", "i4")
 		watchers := make([]*release.Watcher, len(crowd))
 		known := make([]map[release.Ref]int64, len(crowd))
-		read := make(chan struct{})
+		read := make(chan struct{}, 1) // of one, so that what is read while the main goroutine looks is not missed
 		var readers sync.WaitGroup
 		for i := range crowd {
 			w, err := r.Watch(ctx, crowd[i])
@@ -245,6 +245,8 @@ func TestWatchersConverge(t *testing.T) {
 			select {
 			case <-read:
 			case <-deadline:
+				mu.Lock()
+				defer mu.Unlock()
 				t.Fatalf("the watchers know %v", known)
 			}
 		}
