@@ -333,6 +333,64 @@ func (n *node) ownAddresses(service instance.Service, count int) (addresses []st
 	return addresses
 }
 
+// TestProvisionalMeetsTheRestOfTheCluster: while a registration waited on this node, another node wrote the same instance.
+func TestProvisionalMeetsTheRestOfTheCluster(t *testing.T) {
+	for name, test := range map[string]struct {
+		session    bool // the registration came by a session here, still open
+		later      time.Duration
+		sick       bool // the other node only marked it
+		wantWeight float64
+		wantOwner  bool
+	}{
+		"registered there later":             {later: time.Second, wantWeight: 5},
+		"registered there before":            {later: -time.Second, wantWeight: 7},
+		"marked there later":                 {later: time.Second, sick: true, wantWeight: 7},
+		"the session is here, whatever else": {session: true, later: time.Second, wantWeight: 7, wantOwner: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := single(t, nil)
+			second := statetest.Second(t, b.store)
+			a := open(t, second, nil)
+			statetest.Start(t, second)
+			weigh := func(w float64) func(*gantryv1.Instance) {
+				return func(m *gantryv1.Instance) { m.Weight = &w }
+			}
+			var session *instance.Session
+			if test.session {
+				session = a.OpenSession(instance.SessionOptions{})
+			}
+			if err := a.TakeProvisionally(registration(loan, "10.0.0.1", weigh(7)), session); err != nil {
+				t.Fatal(err)
+			}
+			b.clock.mu.Lock()
+			b.clock.wall = b.clock.wall.Add(test.later)
+			b.clock.mu.Unlock()
+			id := b.register(loan, "10.0.0.1", weigh(5)).ID
+			if test.sick {
+				sick := b.get(loan, id).WithState(gantryv1.Health_HEALTH_UNHEALTHY, "no beat for 15s").Stored()
+				key := state.Key("instance", "default", "default", "loan", id)
+				if _, err := b.store.Commit(t.Context(), state.Change{Put: []state.Put{{Key: key, Value: sick}}}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			a.run() // now it can write
+			a.await(loan, "the end of the wait", func(s *instance.Snapshot) bool { return s != nil && !s.Provisional && len(s.Instances) == 1 })
+			a.settle()
+			i := a.get(loan, id)
+			if i.Weight != test.wantWeight || i.Health != gantryv1.Health_HEALTH_HEALTHY || (i.Owner == a.store.Self().ID) != test.wantOwner {
+				t.Fatalf("%+v", i)
+			}
+			if test.session {
+				a.advance(time.Minute)
+				a.wantHealth(loan, id, "healthy")
+			}
+			if f := a.Figures(); f.Provisional != 0 {
+				t.Fatalf("%+v", f)
+			}
+		})
+	}
+}
+
 func awaitQuorum(t *testing.T, s *state.Store, want bool) {
 	t.Helper()
 	timeout := time.After(patience)

@@ -1,6 +1,8 @@
 package instance
 
 import (
+	"errors"
+
 	dto "github.com/prometheus/client_model/go"
 
 	gantryv1 "github.com/gantry-platform/gantry/sdk/api/gantry/v1"
@@ -53,4 +55,21 @@ func (r *Registry) Transitions() (count float64) {
 		}
 	}
 	return count
+}
+
+// TakeProvisionally takes a registration as if nothing could be written now.
+func (r *Registry) TakeProvisionally(registration Registration, session *Session) error {
+	p, err := r.prepare(&registration, session)
+	if err != nil {
+		return err
+	}
+	r.complete(&p)
+	results := make([]Result, 1)
+	if err := r.writeLater([]prepared{p}, results); err != nil {
+		return err
+	}
+	if !results[0].Provisional {
+		return errors.New("not provisional")
+	}
+	return nil
 }

@@ -159,10 +159,10 @@ func (r *Registry) watch(i *Instance) {
 type verdict int
 
 const (
-	leave verdict = iota
-	recovered
-	mark
-	protect
+	leave     verdict = iota
+	recovered         // it is heard of again
+	mark              // as unhealthy
+	protect           // mark, and keep
 	remove
 )
 

@@ -35,7 +35,7 @@ func checkOperation(service Service, id, message string) *fault.Error {
 	return checkText("message", message, MaxMessageBytes)
 }
 
-// target names an instance in the audit log.
+// auditTarget names an instance in the audit log.
 func auditTarget(service Service, id string) string {
 	return state.Key(service.Group, service.Name, id)
 }
@@ -79,32 +79,29 @@ func (r *Registry) SetOverride(ctx context.Context, change OverrideChange) (*Ins
 
 // setOverride commits an override with its audit record and awaits it.
 func (r *Registry) setOverride(ctx context.Context, action string, set OverrideChange) (int64, error) {
-	i, before := r.known(set.Service, set.ID)
-	if i == nil && before == nil {
-		return 0, errUnknownInstance(set.Service, set.ID)
-	}
 	key := overrideKey(set.Service, set.ID)
-	record, _, err := r.store.Get(ctx, key)
+	record, found, err := r.store.Get(ctx, key)
 	if err != nil {
 		return 0, err
 	}
+	if i, _ := r.known(set.Service, set.ID); i == nil && !found {
+		return 0, errUnknownInstance(set.Service, set.ID)
+	}
+	entry := access.Entry{Action: action, Namespace: set.Service.Namespace, Target: auditTarget(set.Service, set.ID), Message: set.Message}
+	if before, err := decodeOverride(record.Value); found && err == nil {
+		entry.Before = before.proto()
+	}
 	change := state.Change{If: []state.Condition{state.Unchanged(key, record.Modified)}}
-	var after *gantryv1.Override
 	if set.Weight == nil && set.Status == gantryv1.Status_STATUS_UNSPECIFIED {
 		change.Delete = []string{key}
 	} else {
-		after = &gantryv1.Override{Weight: set.Weight, Status: set.Status, Author: access.FromContext(ctx).Actor, At: timestamppb.New(r.clock.Now())}
+		after := &gantryv1.Override{Weight: set.Weight, Status: set.Status, Author: access.FromContext(ctx).Actor,
+			At: timestamppb.New(r.clock.Now())}
 		value, err := proto.Marshal(after)
 		if err != nil {
 			return 0, fault.New(fault.Invalid, "instance.invalid", "the author's name is not valid UTF-8").Because(err)
 		}
 		change.Put = []state.Put{{Key: key, Value: value}}
-	}
-	entry := access.Entry{Action: action, Namespace: set.Service.Namespace, Target: auditTarget(set.Service, set.ID), Message: set.Message}
-	if before != nil {
-		entry.Before = before.proto()
-	}
-	if after != nil {
 		entry.After = after
 	}
 	return r.commitAudited(ctx, change, entry)

@@ -41,6 +41,9 @@ func (r *roster) note(i *Instance, now int64) {
 	if _, known := r.losses.at[i.ID]; !known {
 		r.losses.at[strings.Clone(i.ID)] = now
 		r.losses.lost++
+		if len(r.losses.at) > 2*len(r.committed)+256 { // on nodes that judge nobody here, nothing else forgets
+			r.recount(now, 2*ticks(i.TTL))
+		}
 	}
 }
 

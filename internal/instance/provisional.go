@@ -10,6 +10,7 @@ import (
 
 	"github.com/gantry-platform/gantry/internal/fault"
 	"github.com/gantry-platform/gantry/internal/state"
+	gantryv1 "github.com/gantry-platform/gantry/sdk/api/gantry/v1"
 )
 
 // pendingInstance is a registration that could not be written. This node shows it, over what is committed, and writes it
@@ -68,6 +69,11 @@ func (r *Registry) writeLater(batch []prepared, results []Result) error {
 
 // holdPending shows an instance that is not committed. The caller holds the roster's lock.
 func (r *Registry) holdPending(roster *roster, i *Instance, session *Session, base int64) error {
+	before := roster.pending[i.ID]
+	if before == nil && r.provisionals.count.Load() >= int64(r.limits.Provisional) {
+		return fault.New(fault.Exhausted, "instance.provisional_limit", "this node already holds %d registrations that wait for a quorum",
+			r.limits.Provisional).Hinted("bring back a majority of the nodes, or register on another node")
+	}
 	if session != nil && !session.hold(roster.service, i.ID) {
 		return errSessionClosed()
 	}
@@ -75,12 +81,7 @@ func (r *Registry) holdPending(roster *roster, i *Instance, session *Session, ba
 	shown.Provisional, shown.Modified, shown.life = true, base, nil
 	shown.Override = roster.overrides[i.ID]
 	shown.dress()
-	before := roster.pending[i.ID]
 	if before == nil {
-		if r.provisionals.count.Load() >= int64(r.limits.Provisional) {
-			return fault.New(fault.Exhausted, "instance.provisional_limit", "this node already holds %d registrations that wait for a quorum",
-				r.limits.Provisional).Hinted("bring back a majority of the nodes, or register on another node")
-		}
 		r.provisionals.count.Add(1)
 	} else if before.session != nil && before.session != session {
 		before.session.forget(roster.service, i.ID)
@@ -238,8 +239,8 @@ func (r *Registry) committedPending(ctx context.Context, w waiting, session *Ses
 	return nil
 }
 
-// rebase looks at what stands in the state where a pending registration was to go. What lives here, on an open session, is
-// kept and goes over it; otherwise the newer record wins.
+// rebase looks at what stands in the state where a pending registration was to go. It goes over that, unless somebody
+// registered there later and no open session here says that the instance lives here.
 func (r *Registry) rebase(ctx context.Context, w waiting, key string, value []byte, session *Session) (keep bool, err error) {
 	namespace := w.roster.service.Namespace
 	if namespace != Default {
@@ -261,7 +262,7 @@ func (r *Registry) rebase(ctx context.Context, w waiting, key string, value []by
 	if ours {
 		return false, r.committedPending(ctx, w, session, record.Modified)
 	}
-	if found && (session == nil || session.isClosed()) {
+	if found && (session == nil || session.isClosed()) && w.registeredLater(record) {
 		r.forgetPending(w, session)
 		return false, nil
 	}
@@ -269,6 +270,13 @@ func (r *Registry) rebase(ctx context.Context, w waiting, key string, value []by
 	defer w.roster.mu.Unlock()
 	w.pending.base = record.Modified
 	return true, nil
+}
+
+// registeredLater reports whether a record was registered after the pending registration was taken. A record that was only marked
+// unhealthy was not.
+func (w waiting) registeredLater(record state.Record) bool {
+	there, err := decodeInstance(record.Value, record.Modified)
+	return err == nil && there.Health == gantryv1.Health_HEALTH_HEALTHY && there.ChangedAt.After(w.pending.instance.ChangedAt)
 }
 
 func (r *Registry) forgetPending(w waiting, session *Session) {

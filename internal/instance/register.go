@@ -280,12 +280,16 @@ func canWait(err error) bool {
 }
 
 func (r *Registry) errUnknownNamespace(names []string) error {
+	unknown := names[0]
 	for _, name := range names {
-		if name != Default && !r.namespaces.has(name) {
-			return errNamespace(name)
+		if name != Default {
+			unknown = name // a guess, while this node has not seen that it is gone
+		}
+		if !r.namespaces.has(name) {
+			break
 		}
 	}
-	return errNamespace(names[0])
+	return errNamespace(unknown)
 }
 
 // Deregister removes an instance, however it lives, and returns the revision of that. It is no loss to protection.

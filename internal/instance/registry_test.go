@@ -2,17 +2,20 @@ package instance_test
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/gantry-platform/gantry/internal/fault"
 	"github.com/gantry-platform/gantry/internal/instance"
+	"github.com/gantry-platform/gantry/internal/state"
 	"github.com/gantry-platform/gantry/internal/state/statetest"
 	gantryv1 "github.com/gantry-platform/gantry/sdk/api/gantry/v1"
 )
@@ -144,8 +147,8 @@ func TestInvalidRegistrationsNameTheField(t *testing.T) {
 		"instance.labels":         func(r *instance.Registration) { r.Instance.Labels = many },
 		`instance.labels["zone"]`: func(r *instance.Registration) { r.Instance.Labels["zone"] = strings.Repeat("x", 513) },
 		`instance.labels["a\n"]`:  func(r *instance.Registration) { r.Instance.Labels["a\n"] = "" },
-		"instance.metadata": func(r *instance.Registration) {
-			r.Instance.Metadata = map[string]string{"k": strings.Repeat("x", 17<<10)}
+		`instance.metadata["big"]`: func(r *instance.Registration) {
+			r.Instance.Metadata = map[string]string{"big": strings.Repeat("x", 17<<10)}
 		},
 		`instance.metadata["k"]`:     func(r *instance.Registration) { r.Instance.Metadata = map[string]string{"k": "\xff"} },
 		`instance.ports["grpc"]`:     func(r *instance.Registration) { r.Instance.Ports = map[string]uint32{"grpc": 0} },
@@ -415,5 +418,96 @@ func TestServicesAndSummary(t *testing.T) {
 	}
 	if f := n.Figures(); f.Instances != 3 || f.Services != 2 || f.Owned != 3 {
 		t.Fatalf("figures %+v", f)
+	}
+}
+
+func TestOneBatchMayNameAnInstanceTwice(t *testing.T) {
+	n := single(t, nil)
+	s := n.OpenSession(instance.SessionOptions{})
+	defer s.Close(t.Context(), true)
+	weigh := func(w float64) func(*gantryv1.Instance) { return func(m *gantryv1.Instance) { m.Weight = &w } }
+	results, err := s.Register(t.Context(), []instance.Registration{
+		registration(loan, "10.0.0.1", weigh(1)), registration(loan, "10.0.0.2"), registration(loan, "10.0.0.1", weigh(2))})
+	if err != nil || results[2].Revision <= results[0].Revision {
+		t.Fatalf("%+v, %v", results, err)
+	}
+	if w := n.get(loan, "10.0.0.1:8080").Weight; w != 2 {
+		t.Fatalf("weight %v: the last one counts", w)
+	}
+}
+
+func TestLargeBatches(t *testing.T) {
+	n := single(t, nil)
+	s := n.OpenSession(instance.SessionOptions{})
+	batch := make([]instance.Registration, instance.MaxBatch)
+	for k := range batch {
+		batch[k] = registration(instance.Service{Name: fmt.Sprintf("s%d", k%7)}, fmt.Sprintf("10.0.%d.%d", k/250, k%250+1), func(m *gantryv1.Instance) {
+			m.Metadata = map[string]string{"large": strings.Repeat("x", 10<<10)}
+		})
+	}
+	results, err := s.Register(t.Context(), batch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for k, result := range results {
+		if result.Revision == 0 || n.get(batch[k].Service.Normal(), result.ID) == nil {
+			t.Fatalf("registration %d: %+v", k, result)
+		}
+	}
+	_, err = s.Register(t.Context(), append(batch, batch[0]))
+	wantFault(t, err, fault.TooLarge, "instance.batch_too_large")
+	_, err = n.Beat(t.Context(), loan, make([]string, instance.MaxBatch+1))
+	wantFault(t, err, fault.TooLarge, "instance.batch_too_large")
+	if err := s.Close(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	n.settle()
+	if f := n.Figures(); f.Instances != 0 || f.Services != 0 {
+		t.Fatalf("%+v", f)
+	}
+}
+
+func TestMetrics(t *testing.T) {
+	registry := prometheus.NewPedanticRegistry()
+	n := single(t, func(o *instance.Options) { o.Registerer = registry })
+	n.register(loan, "10.0.0.1")
+	n.register(loan, "10.0.0.1")
+	n.advance(16 * time.Second)
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]float64{}
+	for _, family := range families {
+		for _, metric := range family.GetMetric() {
+			name := family.GetName()
+			for _, label := range metric.GetLabel() {
+				name += "," + label.GetValue()
+			}
+			got[name] = metric.GetGauge().GetValue() + metric.GetCounter().GetValue()
+		}
+	}
+	for name, want := range map[string]float64{"gantry_instances": 1, "gantry_services": 1, "gantry_instance_registrations_total,written": 1,
+		"gantry_instance_registrations_total,unchanged": 1, "gantry_instance_transitions_total,unhealthy": 1, "gantry_instance_provisional": 0} {
+		if value, there := got[name]; value != want || !there && want > 0 {
+			t.Errorf("%s is %v, want %v", name, value, want)
+		}
+	}
+}
+
+func TestUnreadableRecordsAreLeftOut(t *testing.T) {
+	n := single(t, nil)
+	n.register(loan, "10.0.0.1")
+	for _, key := range []string{
+		state.Key("instance", "default", "default", "loan", "broken"), state.Key("instance", "short"), "instance/default/default/loan/%zz",
+		state.Key("override", "default", "default", "loan", "10.0.0.1:8080"), state.Key("service", "default", "default", "loan"), state.Key("namespace", "x"),
+	} {
+		if _, err := n.store.Commit(t.Context(), state.Change{Put: []state.Put{{Key: key, Value: []byte{0xff, 0xff}}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n.settle()
+	if s := n.Lookup(loan); len(s.Instances) != 1 || s.Settings != nil || s.Instances[0].Override != nil || n.HasNamespace("x") {
+		t.Fatalf("%+v", s)
 	}
 }

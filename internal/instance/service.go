@@ -193,7 +193,7 @@ type Result struct {
 	ID string
 	// Revision is that of the instance's record; 0 when provisional.
 	Revision int64
-	// Provisional: there is no quorum. This node knows the instance and commits it when it can.
+	// Provisional: nothing can be written, as without quorum. This node shows the instance, and commits it when it can.
 	Provisional bool
 	// BeatInterval is how often to beat: a third of the ttl. 0 for persistent instances and sessions.
 	BeatInterval time.Duration
