@@ -36,8 +36,17 @@ func (c zapCore) With(fields []zapcore.Field) zapcore.Core {
 	return zapCore{handler: c.handler.WithAttrs(attributes(fields))}
 }
 
+// meaningless are warnings of etcd about how it is embedded here, which no operator can or should do anything about: it has no
+// client port and no authentication of its own, and a new folder has no storage version yet.
+var meaningless = map[string]bool{
+	"Running http and grpc server on single port. This is not recommended for production.": true,
+	"simple token is not cryptographically signed":                                          true,
+	"Failed to detect schema version":                                                       true,
+	"failed to update storage version":                                                      true,
+}
+
 func (c zapCore) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.CheckedEntry {
-	if c.Enabled(entry.Level) {
+	if c.Enabled(entry.Level) && !meaningless[entry.Message] {
 		return checked.AddCore(entry, c)
 	}
 	return checked

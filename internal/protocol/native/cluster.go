@@ -48,8 +48,10 @@ func (s *clusterService) Status(ctx context.Context, _ *gantryv1.StatusRequest) 
 	}
 	counts := s.api.Instances.Figures()
 	answer.Services, answer.Instances, answer.Provisional = int64(counts.Services), int64(counts.Instances), int64(counts.Provisional)
-	documents, _ := s.api.Releases.Documents("")
-	answer.Documents = int64(documents)
+	for _, namespace := range s.api.Instances.Namespaces() {
+		documents, _ := s.api.Releases.Documents(namespace.Name)
+		answer.Documents += int64(documents)
+	}
 	answer.Warnings = append(answer.Warnings, s.api.Warnings()...)
 	return answer, nil
 }
