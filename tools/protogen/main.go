@@ -1,4 +1,4 @@
-// Protogen turns the .proto files of api/ into Go. It compiles them in process and hands the result
+// Protogen turns the .proto files of api/ and of the examples into Go. It compiles them in process and hands the result
 // to the pinned plugins, so that generating needs nothing that the Go module proxy does not have.
 //
 //	go run ./protogen -root .. -plugins ../bin/tools
@@ -38,22 +38,26 @@ func main() {
 }
 
 func run(root, plugins string) error {
-	for folder, names := range map[string][]string{
-		"gantry/v1":      {"protoc-gen-go", "protoc-gen-go-grpc", "protoc-gen-connect-go"},
-		"gantry/peer/v1": {"protoc-gen-go", "protoc-gen-go-grpc"},
+	for _, one := range []struct {
+		api, folder string
+		plugins     []string
+	}{
+		{"api", "gantry/v1", []string{"protoc-gen-go", "protoc-gen-go-grpc", "protoc-gen-connect-go"}},
+		{"api", "gantry/peer/v1", []string{"protoc-gen-go", "protoc-gen-go-grpc"}},
+		{"examples/lending/api", "lending/v1", []string{"protoc-gen-go", "protoc-gen-go-grpc"}},
 	} {
-		request, err := compile(filepath.Join(root, "api"), folder)
+		request, err := compile(filepath.Join(root, one.api), one.folder)
 		if err != nil {
 			return err
 		}
-		for _, name := range names {
+		for _, name := range one.plugins {
 			request.Parameter = proto.String("module=" + module)
 			if name == "protoc-gen-connect-go" {
 				// Plain signatures: the same code serves Connect and grpc-go.
 				request.Parameter = proto.String("module=" + module + ",simple")
 			}
 			if err := generate(request, filepath.Join(plugins, name), root); err != nil {
-				return fmt.Errorf("%s on %s: %w", name, folder, err)
+				return fmt.Errorf("%s on %s: %w", name, one.folder, err)
 			}
 		}
 	}
