@@ -162,6 +162,52 @@ func BenchmarkChangeSeen(b *testing.B) {
 	}
 }
 
+// BenchmarkFanOut is one change to its delta at 1,000 subscribers.
+func BenchmarkFanOut(b *testing.B) {
+	const subscribers = 1000
+	r, _ := bench(b)
+	fill(b, r, 1, 100)
+	service := instance.Service{Name: "service-0"}
+	seen := make(chan int64, subscribers)
+	for range subscribers {
+		s := r.Subscribe()
+		if err := s.Add(service, 0); err != nil {
+			b.Fatal(err)
+		}
+		b.Cleanup(s.Close)
+		go func() {
+			for {
+				frames, err := s.Next(context.Background())
+				if err != nil {
+					return
+				}
+				for _, f := range frames {
+					seen <- f.Revision
+				}
+			}
+		}()
+	}
+	for range subscribers {
+		<-seen
+	}
+	weight := 0.0
+	b.ReportAllocs()
+	for b.Loop() {
+		registration := benchRegistration(service, 101)
+		weight = float64(int(weight+1) % instance.MaxWeight)
+		registration.Instance.Weight = &weight
+		result, err := r.Register(b.Context(), registration)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for left := subscribers; left > 0; {
+			if <-seen >= result.Revision {
+				left--
+			}
+		}
+	}
+}
+
 // BenchmarkMemory prints what an instance costs another node's registry, with a snapshot of every service: the heap grows by that
 // when such a node joins in.
 func BenchmarkMemory(b *testing.B) {

@@ -192,6 +192,27 @@ func TestExpiryNeverRemovesWhoRegisteredElsewhere(t *testing.T) {
 	}
 }
 
+// TestProtectionSeesAllNodes: no node loses more than the threshold, but together they do.
+func TestProtectionSeesAllNodes(t *testing.T) {
+	a, b, _ := pair(t)
+	a.fleet(loan, 20)
+	b.settle()
+	beating := ids(15, 20)
+	for range 9 {
+		a.beat(loan, beating...)
+		for _, n := range []*node{a, b} {
+			n.advance(4 * time.Second)
+		}
+		a.settle()
+		b.settle()
+	}
+	for _, n := range []*node{a, b} {
+		if got := n.tally(loan); got["healthy"] != 6 || got["protected"] != 14 {
+			t.Fatalf("%v", got)
+		}
+	}
+}
+
 // TestExpiryRacesRegistration lets expiry and registration of the same instance on two nodes meet as they may.
 func TestExpiryRacesRegistration(t *testing.T) {
 	a, b, _ := pair(t)
