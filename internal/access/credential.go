@@ -22,8 +22,8 @@ type Credential struct {
 // maxAuthorization bounds an Authorization header: the longest user and password in base64, with room.
 const maxAuthorization = 4 << 10
 
-// ParseAuthorization reads the value of an HTTP Authorization header: Bearer (RFC 6750) or Basic (RFC 7617). An empty
-// one is an empty credential. Anything else is a *fault.Error, Unauthenticated, with reason
+// ParseAuthorization reads the value of an HTTP Authorization header: Bearer (RFC 6750), Basic (RFC 7617), or a token of
+// this server by itself. An empty one is an empty credential. Anything else is a *fault.Error, Unauthenticated, with reason
 // "access.bad_authorization".
 func ParseAuthorization(header string) (Credential, error) {
 	if header == "" {
@@ -47,6 +47,9 @@ func ParseAuthorization(header string) (Credential, error) {
 			return Credential{}, errAuthorization("the Authorization header is not user:password in base64")
 		}
 		return Credential{User: user, Password: password}, nil
+	case value == "" && strings.HasPrefix(scheme, tokenPrefix):
+		// Prometheus up to 2.42 leaves the scheme out of service discovery requests where none is configured.
+		return Credential{Token: scheme}, nil
 	default:
 		return Credential{}, errAuthorization("the Authorization header has an unknown scheme")
 	}

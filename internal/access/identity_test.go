@@ -130,6 +130,7 @@ func TestParseAuthorization(t *testing.T) {
 		"":                           {},
 		"Bearer gty_x":               {Token: "gty_x"},
 		"bearer  gty_x ":             {Token: "gty_x"},
+		"gty_x":                      {Token: "gty_x"},
 		"Basic YW5uOnBhc3M6d29yZA==": {User: "ann", Password: "pass:word"},
 		"BASIC OnBhc3M=":             {Password: "pass"},
 	} {
@@ -137,7 +138,7 @@ func TestParseAuthorization(t *testing.T) {
 			t.Errorf("%q: %+v, %v", header, got, err)
 		}
 	}
-	for _, header := range []string{"Bearer", "Bearer ", "Basic !", "Basic YW5u", "Digest x", "gty_x", " ", "Bearer " + strings.Repeat("x", 5000)} {
+	for _, header := range []string{"Bearer", "Bearer ", "Basic !", "Basic YW5u", "Digest x", "gty_x y", " ", "Bearer " + strings.Repeat("x", 5000)} {
 		_, err := access.ParseAuthorization(header)
 		wantFault(t, err, fault.Unauthenticated, "access.bad_authorization")
 		if len(header) > 7 && strings.Contains(err.Error(), header[7:]) {

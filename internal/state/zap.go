@@ -40,9 +40,9 @@ func (c zapCore) With(fields []zapcore.Field) zapcore.Core {
 // client port and no authentication of its own, and a new folder has no storage version yet.
 var meaningless = map[string]bool{
 	"Running http and grpc server on single port. This is not recommended for production.": true,
-	"simple token is not cryptographically signed":                                          true,
-	"Failed to detect schema version":                                                       true,
-	"failed to update storage version":                                                      true,
+	"simple token is not cryptographically signed":                                         true,
+	"Failed to detect schema version":                                                      true,
+	"failed to update storage version":                                                     true,
 }
 
 func (c zapCore) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.CheckedEntry {
