@@ -193,9 +193,10 @@ func (c *Client) Close() error {
 func (c *Client) run() {
 	addresses := &pool{configured: c.settings.addresses}
 	var l *link
+	last := ""
 	for {
 		if l == nil {
-			if l = c.open(addresses, "", nil); l == nil {
+			if l = c.open(addresses, last, nil); l == nil {
 				return
 			}
 			if !c.adopt(l) {
@@ -204,6 +205,7 @@ func (c *Client) run() {
 			}
 		}
 		addresses.learn(l.welcome.GetNodes())
+		last = l.address
 		select {
 		case <-l.done:
 			l = c.lost(l, addresses)
@@ -238,7 +240,7 @@ func (c *Client) lost(l *link, addresses *pool) *link {
 	return nil
 }
 
-// open tries addresses until one gives a session. It returns nil when the client is closed, or the link that is to be
+// open tries addresses until one gives a session, first another than avoid; with a link to replace, never that one. It returns nil when the client is closed, or the link that is to be
 // replaced, if one is given, has ended.
 func (c *Client) open(addresses *pool, avoid string, replaced *link) *link {
 	var gone <-chan struct{}
@@ -263,6 +265,10 @@ func (c *Client) open(addresses *pool, avoid string, replaced *link) *link {
 			return nil
 		}
 		address := addresses.pick(avoid)
+		if replaced == nil {
+			// A node that was lost is tried last at first, and like all others then.
+			avoid = ""
+		}
 		if replaced != nil && address == avoid {
 			// Elsewhere is what was asked for. Should there be nowhere else, the old session's end comes first.
 			addresses.failures++

@@ -76,8 +76,8 @@ func (p *pool) all() []string {
 
 // pick returns the next address of a round in random order, other than avoid if there is another.
 func (p *pool) pick(avoid string) string {
-	if len(p.next) == 0 {
-		p.next = p.all()
+	if all := p.all(); len(p.next) == 0 || (len(all) > 1 && len(p.next) == 1 && p.next[0] == avoid) {
+		p.next = all
 		rand.Shuffle(len(p.next), func(i, j int) { p.next[i], p.next[j] = p.next[j], p.next[i] })
 	}
 	at := 0

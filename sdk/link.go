@@ -22,6 +22,9 @@ const (
 	// pongTimeout is how long the server may be silent after a ping before it counts as hanging; with short ping
 	// intervals, half of the interval.
 	pongTimeout = 5 * time.Second
+	// maxDoubts is how many changes of a session may make no sense before it is left: asking for the whole again and again would
+	// go round in circles.
+	maxDoubts = 3
 	// leaveTimeout bounds a session's orderly end.
 	leaveTimeout = time.Second
 )
@@ -55,6 +58,8 @@ type link struct {
 	// settled is closed when every registration was answered on this link. Guarded by Client.mu.
 	settled   chan struct{}
 	isSettled bool
+	// doubts counts changes that made no sense. Guarded by Client.mu.
+	doubts int
 	// done is closed after all goroutines ended and all requests were answered; err is then why.
 	done chan struct{}
 	err  error

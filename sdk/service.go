@@ -130,6 +130,10 @@ func (c *Client) serviceChanged(l *link, event *gantryv1.ServiceEvent) {
 	old := s.view.Load()
 	// A delta says what changed since what the server knows is held. Without that, or backwards, it makes no sense: ask for the whole.
 	if !event.GetFull() && (!s.based || event.GetRevision() > 0 && event.GetRevision() < s.held) {
+		if l.doubts++; l.doubts > maxDoubts {
+			l.cancel(fmt.Errorf("%w: changes of %s do not fit what it sent before", errNonsense, s.key))
+			return
+		}
 		c.logger.Warn("a change of a service does not fit what is known of it; asking for the whole",
 			"service", s.key.String(), "held", s.held, "revision", event.GetRevision())
 		s.held, s.based = 0, false

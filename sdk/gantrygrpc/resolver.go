@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/attributes"
@@ -24,6 +25,10 @@ import (
 // Scheme is the scheme of targets.
 const Scheme = "gantry"
 
+// firstAnswer bounds how long calls wait to hear of their service for the first time, so that those without a deadline do not
+// pile up while no server can be reached. It is over what the local snapshot takes by default.
+const firstAnswer = 5 * time.Second
+
 // DialOptions are what a grpc.ClientConn needs for targets of the form "gantry:///service" or "gantry:///group/service": the resolver, and
 // the balancer of this package as the default.
 func DialOptions(client *gantry.Client) []grpc.DialOption {
@@ -34,7 +39,7 @@ func DialOptions(client *gantry.Client) []grpc.DialOption {
 }
 
 // NewBuilder returns a resolver builder for grpc.WithResolvers. It resolves a service to the instances that take traffic, and follows them.
-// An instance is dialled on its port named "grpc", or its main port. While a service has no instance that takes traffic, calls fail with the status
+// An instance is dialled on its port named "grpc", or its main port. While a service has no instance that takes traffic, or, after 5 s, nothing is known of it, calls fail with the status
 // UNAVAILABLE, or wait if they were made with grpc.WaitForReady. [InstanceOf] gives the instance behind an address, with its labels.
 func NewBuilder(client *gantry.Client) resolver.Builder { return &builder{client} }
 
@@ -107,7 +112,10 @@ func (r *follower) Close() {
 }
 
 func (r *follower) run() {
-	if err := r.subscription.Ready(r.ctx); err != nil {
+	ctx, cancel := context.WithTimeout(r.ctx, firstAnswer)
+	err := r.subscription.Ready(ctx)
+	cancel()
+	if err != nil {
 		if r.ctx.Err() != nil {
 			return
 		}

@@ -29,6 +29,9 @@ const (
 	Suffix = ".gantry"
 	// maxAttempts bounds how many instances one request is tried on: with one in ten broken, one request in a thousand fails.
 	maxAttempts = 3
+	// firstAnswer bounds how long a request waits to hear of its service for the first time, so that requests without a timeout do
+	// not pile up while no server can be reached. It is over what the local snapshot takes by default.
+	firstAnswer = 5 * time.Second
 )
 
 // Transport is an http.RoundTripper. A request to http://service/path goes to an instance of the service: one that takes
@@ -43,7 +46,7 @@ const (
 // tried, and only bodies that can be had again (http.Request.GetBody) are sent again.
 //
 // The error is [gantry.ErrNoInstance] in the chain when the service has no instance that takes traffic. The first request to a service waits for what
-// the server says of it, within the request's context. A Transport holds no resources of its own beside subscriptions; see [Transport.Close].
+// the server (or the local snapshot) says of it, for 5 s at most, within the request's context. A Transport holds no resources of its own beside subscriptions; see [Transport.Close].
 type Transport struct {
 	client *gantry.Client
 	base   http.RoundTripper
@@ -285,6 +288,8 @@ func (t *Transport) subscription(ctx context.Context, name string) (*gantry.Subs
 	if subscription.View().Known {
 		return subscription, nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, firstAnswer)
+	defer cancel()
 	return subscription, subscription.Ready(ctx)
 }
 

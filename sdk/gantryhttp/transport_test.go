@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -280,6 +281,33 @@ func TestCountsCallsUntilTheBodyIsDone(t *testing.T) {
 	if n := instance.InFlight(); n != 0 {
 		t.Errorf("%d under way, want none", n)
 	}
+}
+
+func TestDoesNotWaitForEverForTheFirstAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cluster := testserver.NewCluster(10 * time.Second)
+		client, err := gantry.Connect(t.Context(), gantry.WithAddresses("a:9848"), gantry.WithPlaintext(), gantry.WithDialer(cluster.Dial),
+			gantry.WithLogger(slog.New(slog.DiscardHandler)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer client.Close()
+		transport := gantryhttp.New(client)
+		defer transport.Close()
+		start := time.Now()
+		_, err = (&http.Client{Transport: transport}).Get("http://fund/")
+		if took := time.Since(start); !errors.Is(err, context.DeadlineExceeded) || took != 5*time.Second {
+			t.Errorf("without a server: %v after %s", err, took)
+		}
+		node := cluster.Start("a:9848")
+		defer node.Stop()
+		if err := client.WaitConnected(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err = (&http.Client{Transport: transport}).Get("http://fund/"); !errors.Is(err, gantry.ErrNoInstance) {
+			t.Errorf("with a server: %v", err)
+		}
+	})
 }
 
 // fixed answers at once, to measure what is above it.
