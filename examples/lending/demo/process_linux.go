@@ -1,0 +1,14 @@
+package main
+
+import (
+	"os"
+	"syscall"
+)
+
+// attributes put a process into a group of its own, so that a terminal's Ctrl-C comes to the demo alone, which stops all in order; and have the kernel
+// kill it when the demo is gone without having stopped it.
+func attributes() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+}
+
+func terminate(p *os.Process) error { return p.Signal(syscall.SIGTERM) }
