@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/gantry-platform/gantry/internal/access"
+	"github.com/gantry-platform/gantry/internal/fault"
 	"github.com/gantry-platform/gantry/internal/protocol/promsd"
 )
 
@@ -128,15 +129,17 @@ func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 }
 
 // serveDebug serves Go's profiles on an address of its own.
-func (s *Server) serveDebug() {
+func (s *Server) serveDebug() error {
+	if s.settings.DebugListen == "" {
+		return nil
+	}
 	if !isLoopback(s.settings.DebugListen) {
-		s.log.Error("profiles are served on loopback alone; not serving them", "debug-listen", s.settings.DebugListen)
-		return
+		return fault.New(fault.Invalid, "setting.bad_value", "profiles are served on loopback alone, not on %q", s.settings.DebugListen).At("debug-listen").
+			Hinted("use 127.0.0.1 and a port")
 	}
 	listener, err := listen("debug-listen", s.settings.DebugListen)
 	if err != nil {
-		s.log.Error("not serving profiles", "error", err)
-		return
+		return err
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
@@ -146,4 +149,5 @@ func (s *Server) serveDebug() {
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: headerTimeout}
 	s.http = append(s.http, server)
 	s.workers.Go(func() { _ = server.Serve(listener) })
+	return nil
 }

@@ -98,6 +98,9 @@ func (s *Server) start(ctx context.Context) error {
 		return err
 	}
 	s.serveHTTP()
+	if err := s.serveDebug(); err != nil {
+		return err
+	}
 	if err := s.openState(ctx); err != nil {
 		return err
 	}
@@ -421,9 +424,6 @@ func (s *Server) serveHTTP() {
 				s.fail(fmt.Errorf("server: the HTTP port: %w", err))
 			}
 		})
-	}
-	if s.settings.DebugListen != "" {
-		s.serveDebug()
 	}
 }
 

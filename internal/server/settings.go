@@ -90,7 +90,8 @@ func (s Setting) AddFlag(flags *pflag.FlagSet) {
 	if s.Secret {
 		return
 	}
-	flag := flags.VarPF(s.value, s.Name, "", s.Meaning+" ("+s.Env()+")")
+	// pflag takes what stands between backquotes for the name of the value.
+	flag := flags.VarPF(s.value, s.Name, "", strings.ReplaceAll(s.Meaning, "`", "")+" ("+s.Env()+")")
 	if s.value.Type() == "bool" {
 		flag.NoOptDefVal = "true"
 	}

@@ -53,7 +53,10 @@ func (c jsonCodec) Unmarshal(data []byte, message any) error {
 	if len(data) == 0 {
 		return fmt.Errorf("the body is empty; send a JSON object, {} if nothing is to be said")
 	}
-	return protojson.Unmarshal(data, m)
+	if err := protojson.Unmarshal(data, m); err != nil {
+		return fmt.Errorf("the body is not a %s in JSON: %w; api/gantry/v1 lists its fields", m.ProtoReflect().Descriptor().Name(), err)
+	}
+	return nil
 }
 
 // IsBinary implements the interface by which Connect knows how to put a message into a query.
