@@ -1,0 +1,244 @@
+package robustness
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// node is one server as a process. Its methods belong to the test's goroutine.
+type node struct {
+	t    *testing.T
+	name string
+	// data is its folder, args what it is started with beside its name, folder and addresses.
+	data string
+	args []string
+	// namespace is the network namespace that it runs in; empty is that of the tests.
+	namespace string
+
+	http, grpc, peer, cluster string // host:port
+
+	logPath string
+	process *exec.Cmd
+	// exited is closed when the process has ended, and outcome is then how.
+	exited  chan struct{}
+	outcome error
+	api     *api
+}
+
+// newNode makes a node on a host with ports that are free there.
+func newNode(t *testing.T, name, namespace, host string, args ...string) *node {
+	t.Helper()
+	dir := t.TempDir()
+	n := &node{t: t, name: name, namespace: namespace, args: args, data: filepath.Join(dir, "data"), logPath: filepath.Join(dir, "log")}
+	ports := freePorts(t, namespace, host, 4)
+	n.http, n.grpc, n.peer, n.cluster = ports[0], ports[1], ports[2], ports[3]
+	n.api = newAPI(t, n.http, namespace)
+	t.Cleanup(func() {
+		if t.Failed() {
+			n.dump()
+		}
+		n.kill()
+		if t.Failed() {
+			n.keepLog()
+		}
+	})
+	return n
+}
+
+// dump ends the process with all its goroutines in the log.
+func (n *node) dump() {
+	if !n.running() {
+		return
+	}
+	n.resume()
+	n.signal(syscall.SIGQUIT)
+	select {
+	case <-n.exited:
+	case <-time.After(3 * time.Second):
+	}
+}
+
+// keepLog puts the log of a failed test where it can be read afterwards.
+func (n *node) keepLog() {
+	path := filepath.Join(os.TempDir(), "gantry-"+strings.ReplaceAll(n.t.Name(), "/", "-")+"-"+n.name+".log")
+	data, err := os.ReadFile(n.logPath)
+	if err == nil {
+		err = os.WriteFile(path, data, 0o600)
+	}
+	n.t.Logf("the log of %s is in %s (error %v); its last lines:\n%s", n.name, path, err, n.tail(5))
+}
+
+func freePorts(t *testing.T, namespace, host string, count int) []string {
+	t.Helper()
+	addresses := make([]string, count)
+	err := inNamespace(namespace, func() error {
+		for i := range addresses {
+			// All are held until all are known, so that none comes twice.
+			listener, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
+			if err != nil {
+				return err
+			}
+			defer listener.Close()
+			addresses[i] = listener.Addr().String()
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return addresses
+}
+
+// arguments are the whole command line of the server.
+func (n *node) arguments() []string {
+	host, _, _ := net.SplitHostPort(n.http)
+	return append([]string{"server", "--name", n.name, "--data", n.data, "--advertise", host,
+		"--http-listen", n.http, "--grpc-listen", n.grpc, "--peer-listen", n.peer, "--cluster-listen", n.cluster}, n.args...)
+}
+
+// start starts the process. It does not wait until it serves; see [node.awaitReady].
+func (n *node) start() {
+	n.t.Helper()
+	log, err := os.OpenFile(n.logPath, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	defer log.Close()
+	process := exec.Command(suite.binary, n.arguments()...)
+	process.Stdout, process.Stderr = log, log
+	process.Env = cleanEnvironment()
+	if err := suite.launcher.start(n.namespace, process); err != nil {
+		n.t.Fatalf("start %s: %v", n.name, err)
+	}
+	n.process, n.exited = process, make(chan struct{})
+	go func(exited chan struct{}) {
+		n.outcome = process.Wait()
+		close(exited)
+	}(n.exited)
+}
+
+// cleanEnvironment is the environment without settings of a server that happens to be there.
+func cleanEnvironment() []string {
+	var environment []string
+	for _, variable := range os.Environ() {
+		if !strings.HasPrefix(variable, "GANTRY_") {
+			environment = append(environment, variable)
+		}
+	}
+	return environment
+}
+
+func (n *node) running() bool {
+	if n.process == nil {
+		return false
+	}
+	select {
+	case <-n.exited:
+		return false
+	default:
+		return true
+	}
+}
+
+func (n *node) signal(signal syscall.Signal) {
+	if n.running() {
+		if err := n.process.Process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
+			n.t.Errorf("signal %v to %s: %v", signal, n.name, err)
+		}
+	}
+}
+
+// kill ends the process as a power cut would, and waits until it is gone.
+func (n *node) kill() {
+	if n.process != nil {
+		n.signal(syscall.SIGKILL)
+		<-n.exited
+	}
+}
+
+// terminate asks the process to stop, and expects it to do so without an error.
+func (n *node) terminate() {
+	n.t.Helper()
+	n.signal(syscall.SIGTERM)
+	select {
+	case <-n.exited:
+		if n.outcome != nil {
+			n.t.Errorf("%s did not stop cleanly: %v", n.name, n.outcome)
+		}
+	case <-time.After(20 * time.Second):
+		n.t.Errorf("%s did not stop within 20 s", n.name)
+		n.kill()
+	}
+}
+
+// awaitExit waits for the end of a process that is expected to end by itself, and returns its exit code and last lines.
+func (n *node) awaitExit(within time.Duration) (code int, lines string) {
+	n.t.Helper()
+	select {
+	case <-n.exited:
+	case <-time.After(within):
+		n.t.Fatalf("%s still runs after %v", n.name, within)
+	}
+	return n.process.ProcessState.ExitCode(), n.tail(20)
+}
+
+// pause stops the process where it stands, and resume lets it go on.
+func (n *node) pause()  { n.signal(syscall.SIGSTOP) }
+func (n *node) resume() { n.signal(syscall.SIGCONT) }
+
+// awaitReady waits until the node serves and can write.
+func (n *node) awaitReady() {
+	n.t.Helper()
+	eventually(n.t, 40*time.Second, func(ctx context.Context) error {
+		if !n.running() {
+			n.t.Fatalf("%s has ended: %v", n.name, n.outcome)
+		}
+		return n.api.ready(ctx)
+	})
+}
+
+// tail returns the last lines of the log.
+func (n *node) tail(count int) string {
+	data, err := os.ReadFile(n.logPath)
+	if err != nil {
+		return err.Error()
+	}
+	lines := bytes.Split(bytes.TrimRight(data, "\n"), []byte("\n"))
+	return string(bytes.Join(lines[max(0, len(lines)-count):], []byte("\n")))
+}
+
+// eventually asks again and again until there is no error, and fails the test when that takes too long.
+func eventually(t *testing.T, within time.Duration, ask func(context.Context) error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), within)
+	defer cancel()
+	pause := time.NewTicker(50 * time.Millisecond)
+	defer pause.Stop()
+	last := errors.New("never asked")
+	for ctx.Err() == nil {
+		one, cancelOne := context.WithTimeout(ctx, 3*time.Second)
+		err := ask(one)
+		cancelOne()
+		if err == nil {
+			return
+		}
+		if ctx.Err() == nil {
+			last = err
+		}
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+		}
+	}
+	t.Fatal(fmt.Errorf("not within %v: %w", within, last))
+}
