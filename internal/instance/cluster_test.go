@@ -443,6 +443,7 @@ func TestWithoutQuorum(t *testing.T) {
 	c := new(client)
 	next(t, s, func(f *instance.Frame) bool { c.take(t, f); return true })
 
+	n.advance(10 * time.Second) // of its 15
 	stores[1].Close()
 	stores[2].Close()
 	awaitQuorum(t, stores[0], false)
@@ -466,7 +467,7 @@ func TestWithoutQuorum(t *testing.T) {
 	if _, err := n.Deregister(t.Context(), loan, passing.ID); err != nil {
 		t.Fatal(err)
 	}
-	if unknown := n.beat(loan, beating.ID, kept, passing.ID); len(unknown) != 1 {
+	if unknown := n.beat(loan, beating.ID, passing.ID); len(unknown) != 1 {
 		t.Fatalf("unknown %v", unknown)
 	}
 	f := next(t, s, func(f *instance.Frame) bool { c.take(t, f); return c.sees(n.Lookup(loan)) })
@@ -475,6 +476,14 @@ func TestWithoutQuorum(t *testing.T) {
 	}
 	if i := n.get(loan, beating.ID); !i.Provisional || !i.Proto().GetProvisional() || !i.Available() {
 		t.Fatalf("%+v", i)
+	}
+	// What is committed goes on beneath.
+	heavy := func(m *gantryv1.Instance) { m.Weight = proto.Float64(2) }
+	if result := n.register(loan, mine[0], heavy); !result.Provisional || n.get(loan, kept).Weight != 2 {
+		t.Fatalf("%+v, %+v", result, n.get(loan, kept))
+	}
+	if result := n.register(loan, mine[0]); !result.Provisional || n.get(loan, kept).Weight != 1 {
+		t.Fatalf("%+v, %+v", result, n.get(loan, kept))
 	}
 	_, err = n.Deregister(t.Context(), loan, kept)
 	wantFault(t, err, fault.Unavailable, "")

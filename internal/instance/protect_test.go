@@ -57,6 +57,17 @@ func TestSmallLossIsRemoved(t *testing.T) {
 	}
 }
 
+// TestLossesInARow: who was removed a moment ago counts in the whole as well as in the losses.
+func TestLossesInARow(t *testing.T) {
+	n := single(t, nil)
+	n.fleet(loan, 10)
+	n.live(10*time.Second, loan, ids(4, 10)...)
+	n.live(40*time.Second, loan, ids(5, 10)...) // four of ten
+	if got := n.tally(loan); got["healthy"] != 6 || len(got) != 1 {
+		t.Fatalf("%v", got)
+	}
+}
+
 func TestGreatLossIsProtected(t *testing.T) {
 	n := single(t, nil)
 	n.fleet(loan, 10)
