@@ -13,7 +13,7 @@ import (
 )
 
 // start runs a node for the test with these settings over the ones of development.
-func start(t *testing.T, env map[string]string) *server.Server {
+func start(t testing.TB, env map[string]string) *server.Server {
 	t.Helper()
 	full := map[string]string{"GANTRY_DEV": "true", "GANTRY_HTTP_LISTEN": "127.0.0.1:0", "GANTRY_GRPC_LISTEN": "127.0.0.1:0",
 		"GANTRY_MINIMUM_FREE": "1", "GANTRY_NAME": "n1"}

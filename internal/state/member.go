@@ -142,6 +142,28 @@ func (s *Store) RemoveMember(ctx context.Context, nameOrID string) error {
 		At("member").Hinted("members are: %s", strings.Join(names, ", "))
 }
 
+// announce tells the cluster this member's address when it is another than before: a node that was alone had none, and hosts move.
+func (s *Store) announce(ctx context.Context) error {
+	if s.etcd == nil || s.options.Embedded.PeerListen == "" {
+		return nil
+	}
+	server := s.etcd.Server
+	mine := server.Cluster().Member(server.MemberID())
+	wanted := s.etcd.Config().AdvertisePeerUrls
+	urls := make([]string, len(wanted))
+	for i := range wanted {
+		urls[i] = wanted[i].String()
+	}
+	if mine == nil || strings.Join(mine.PeerURLs, ",") == strings.Join(urls, ",") {
+		return nil
+	}
+	s.log.Info("this member has another address than before", "before", mine.PeerURLs, "now", urls)
+	if _, err := s.client.MemberUpdate(ctx, uint64(server.MemberID()), urls); err != nil {
+		return s.translate(err)
+	}
+	return nil
+}
+
 const promoteInterval = time.Second
 
 // promoteLearners makes voters of learners that have caught up. Only the leader knows that, so only it tries.

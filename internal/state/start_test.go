@@ -152,6 +152,36 @@ func TestMemberJoinsVotesAndIsRemoved(t *testing.T) {
 	}
 }
 
+func TestANodeThatWasAloneBecomesACluster(t *testing.T) {
+	ctx := context.Background()
+	alone := statetest.New(t)
+	statetest.Start(t, alone)
+	if _, err := alone.Commit(ctx, put("k", "1")); err != nil {
+		t.Fatal(err)
+	}
+	options := alone.Options()
+	alone.Close()
+	first, second := statetest.FreeAddress(t), statetest.FreeAddress(t)
+	embedded := *options.Embedded
+	embedded.PeerListen, embedded.PeerAdvertise = first, first
+	options.Embedded, options.Registerer = &embedded, nil
+	one := statetest.Open(t, options)
+	statetest.Start(t, one)
+	members, err := one.AddMember(ctx, "n2", []string{"http://" + second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &memory{}
+	two := statetest.Open(t, state.Options{Dir: t.TempDir(), Node: state.Node{Name: "n2"}, Embedded: &state.Embedded{
+		Name: "n2", PeerListen: second, PeerAdvertise: second, Members: members, Joining: true, NoSync: true}})
+	two.Mirror("k", m)
+	statetest.Start(t, two)
+	if got := m.get("k"); got != "1" {
+		t.Fatalf("the second member has %q, want 1", got)
+	}
+	await(t, func() bool { return voters(t, one) == 2 }, "the second member votes")
+}
+
 func voters(t *testing.T, s *state.Store) int {
 	t.Helper()
 	members, err := s.Members(context.Background())

@@ -166,6 +166,9 @@ func (s *Store) Start(ctx context.Context) error {
 		if err := s.checkFormat(ctx); err != nil {
 			return err
 		}
+		if err := s.announce(ctx); err != nil {
+			return err
+		}
 	} else {
 		s.log.Warn("no quorum: starting with what this node holds; reads may be stale and nothing can be written")
 	}

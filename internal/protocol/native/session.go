@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/gantry-platform/gantry/internal/access"
@@ -108,6 +109,10 @@ func (a *API) serveSession(stream grpc.BidiStreamingServer[gantryv1.ClientMessag
 	if s.subject == nil {
 		s.subject = &gantryv1.Subject{}
 	}
+	if err := checkSubject(s.subject); err != nil {
+		s.subscriber.Close()
+		return err
+	}
 	if s.subject.Address == "" {
 		s.subject.Address = hostOf(ctx)
 	}
@@ -174,6 +179,21 @@ func awaitHello(ctx context.Context, incoming <-chan *gantryv1.ClientMessage) (*
 	case <-ctx.Done():
 		return nil, streamEnd(ctx)
 	}
+}
+
+// maxSubjectBytes bounds who a client says it is, which is kept with every report of the session. As many labels as an
+// instance may have fit.
+const maxSubjectBytes = 48 << 10
+
+func checkSubject(subject *gantryv1.Subject) error {
+	if size := proto.Size(subject); size > maxSubjectBytes {
+		return fault.New(fault.TooLarge, "session.subject_too_large", "the subject has %d bytes", size).At("hello.subject").
+			Hinted("at most %d bytes: leave out labels that choose nothing", maxSubjectBytes)
+	}
+	if namespace := subject.GetService().GetNamespace(); namespace != "" {
+		return instance.CheckNamespace(namespace)
+	}
+	return nil
 }
 
 // streamEnd is why a stream ended: nil when the client closed it.
