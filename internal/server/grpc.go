@@ -56,7 +56,8 @@ func (s *Server) servePeers() error {
 	if s.cluster == nil {
 		return nil
 	}
-	service := &peer.Service{Store: s.store, Instances: s.instances, Releases: s.releases, Self: s.describe, Token: s.cluster.token}
+	service := &peer.Service{Store: s.store, Instances: s.instances, Releases: s.releases, Self: s.describe, Token: s.cluster.token,
+		Started: func() bool { return s.ready.Load() || s.stopping.Load() }}
 	s.peerServer = peer.NewServer(service, s.cluster.node.ServerTLS())
 	s.workers.Go(func() {
 		if err := s.peerServer.Serve(s.listeners.peers); err != nil && !s.stopping.Load() {

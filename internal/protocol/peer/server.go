@@ -28,6 +28,8 @@ type Service struct {
 	Releases  *release.Releaser
 	// Self answers this node's own figures.
 	Self func() *gantryv1.Node
+	// Started reports whether this node has read what it is asked about. Until then it only lets others join.
+	Started func() bool
 	// Token of the embedded cluster, handed to those who join.
 	Token string
 }
@@ -56,8 +58,14 @@ func (s *Service) Join(ctx context.Context, r *peerv1.JoinRequest) (*peerv1.Join
 	return &peerv1.JoinResponse{Members: members, ClusterToken: s.Token}, nil
 }
 
+var errStarting = status.Error(codes.Unavailable, "this node is starting")
+
 // Beats implements the service.
 func (s *Service) Beats(_ context.Context, r *peerv1.BeatsRequest) (*peerv1.BeatsResponse, error) {
+	// It would take every instance for unknown.
+	if !s.Started() {
+		return nil, errStarting
+	}
 	beats := make([]instance.ServiceBeats, len(r.Beats))
 	for i, beat := range r.Beats {
 		beats[i] = instance.ServiceBeats{Service: instance.ServiceOf(beat.Service), IDs: beat.Ids}
@@ -71,6 +79,9 @@ func (s *Service) Beats(_ context.Context, r *peerv1.BeatsRequest) (*peerv1.Beat
 
 // AwaitAcknowledged implements the service.
 func (s *Service) AwaitAcknowledged(ctx context.Context, r *peerv1.AwaitAcknowledgedRequest) (*peerv1.AwaitAcknowledgedResponse, error) {
+	if !s.Started() {
+		return nil, errStarting
+	}
 	ctx, cancel := context.WithTimeout(ctx, min(max(r.Wait.AsDuration(), 0), maxWait))
 	defer cancel()
 	subscribers, acknowledged := s.Instances.AwaitAcknowledged(ctx, instance.ServiceOf(r.Service), r.Revision)
@@ -79,6 +90,9 @@ func (s *Service) AwaitAcknowledged(ctx context.Context, r *peerv1.AwaitAcknowle
 
 // Applied implements the service.
 func (s *Service) Applied(_ context.Context, r *peerv1.AppliedRequest) (*peerv1.AppliedResponse, error) {
+	if !s.Started() {
+		return nil, errStarting
+	}
 	answer := &peerv1.AppliedResponse{Reports: s.Releases.Applied(release.RefOf(r.Ref))}
 	for _, report := range answer.Reports {
 		report.Node = s.Store.Self().ID
