@@ -1,3 +1,5 @@
+//go:build linux
+
 package robustness
 
 import (
@@ -26,11 +28,11 @@ func TestBackup(t *testing.T) {
 	l.end()
 	l.history.check(t)
 
-	restored := newNode(t, "r1", "", "127.0.0.1", c.settings("--authentication", "off")...)
+	restored := newNode(t, "r1", c.settings("--authentication", "off")...)
 	command(t, "restore", "--from", file, "--data", restored.data, "--name", restored.name, "--minimum-free", "32MiB")
 	restored.start()
 	restored.awaitReady()
-	second := newNode(t, "r2", "", "127.0.0.1", c.settings("--authentication", "off", "--join", restored.cluster)...)
+	second := newNode(t, "r2", c.settings("--authentication", "off", "--join", restored.cluster)...)
 	second.start()
 	second.awaitReady()
 	again := &cluster{t: t, nodes: []*node{restored, second}, secret: c.secret}
@@ -85,7 +87,7 @@ func (l *load) released() map[string]map[int64]string {
 // TestDamagedBackup restores from a file that was cut off, and from one that was changed.
 func TestDamagedBackup(t *testing.T) {
 	t.Parallel()
-	n := newNode(t, "n1", "", "127.0.0.1", "--authentication", "off", "--minimum-free", "32MiB")
+	n := newNode(t, "n1", "--authentication", "off", "--minimum-free", "32MiB")
 	n.start()
 	n.awaitReady()
 	l := startLoad(t, []*node{n})

@@ -1,3 +1,5 @@
+//go:build linux
+
 package robustness
 
 import (
@@ -47,7 +49,7 @@ func newCluster(t *testing.T) *cluster {
 	t.Helper()
 	c := &cluster{t: t, secret: secretFile(t)}
 	for i := range 3 {
-		c.nodes = append(c.nodes, newNode(t, fmt.Sprintf("n%d", i+1), "", "127.0.0.1", c.settings("--authentication", "off")...))
+		c.nodes = append(c.nodes, newNode(t, fmt.Sprintf("n%d", i+1), c.settings("--authentication", "off")...))
 	}
 	c.bringUp()
 	c.awaitNodes(c.nodes...)
@@ -59,7 +61,7 @@ func newNetworkCluster(t *testing.T) *cluster {
 	t.Helper()
 	c := &cluster{t: t, secret: secretFile(t), network: newNetwork(t, "n1", "n2", "n3")}
 	for _, name := range []string{"n1", "n2", "n3"} {
-		c.nodes = append(c.nodes, newNode(t, name, c.network.of(name), c.network.hosts[name], c.settings()...))
+		c.nodes = append(c.nodes, newNodeAt(t, name, c.network.of(name), c.network.hosts[name], c.settings()...))
 	}
 	c.bringUp()
 	c.signIn()

@@ -1,3 +1,5 @@
+//go:build linux
+
 package robustness
 
 import (
@@ -112,7 +114,7 @@ func (d *disk) clear() {
 func newDiskNode(t *testing.T) (*disk, *node) {
 	t.Helper()
 	d := newDisk(t, 320)
-	n := newNode(t, "n1", "", "127.0.0.1", "--authentication", "off", "--minimum-free", "64MiB")
+	n := newNode(t, "n1", "--authentication", "off", "--minimum-free", "64MiB")
 	n.data = filepath.Join(d.path, "data")
 	n.start()
 	n.awaitReady()

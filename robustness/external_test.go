@@ -1,9 +1,12 @@
+//go:build linux
+
 package robustness
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -58,7 +61,7 @@ type externalEtcd struct {
 }
 
 func newExternalEtcd(t *testing.T) *externalEtcd {
-	e := &externalEtcd{t: t, address: freePorts(t, "", "127.0.0.1", 1)[0], folder: t.TempDir()}
+	e := &externalEtcd{t: t, address: net.JoinHostPort(loopbackHost(), "2379"), folder: t.TempDir()}
 	t.Cleanup(e.kill)
 	return e
 }
@@ -96,8 +99,7 @@ func TestExternal(t *testing.T) {
 	etcd.start()
 	c := &cluster{t: t, secret: secretFile(t)}
 	for i := range 2 {
-		n := newNode(t, fmt.Sprintf("n%d", i+1), "", "127.0.0.1",
-			c.settings("--authentication", "off", "--etcd-endpoints", "http://"+etcd.address)...)
+		n := newNode(t, fmt.Sprintf("n%d", i+1), c.settings("--authentication", "off", "--etcd-endpoints", "http://"+etcd.address)...)
 		c.nodes = append(c.nodes, n)
 		n.start()
 	}

@@ -1,3 +1,5 @@
+//go:build linux
+
 package robustness
 
 import (
@@ -15,7 +17,7 @@ import (
 
 // alone are the settings of a node that has no others.
 func alone(t *testing.T, name string) *node {
-	return newNode(t, name, "", "127.0.0.1", "--authentication", "off", "--minimum-free", "32MiB")
+	return newNode(t, name, "--authentication", "off", "--minimum-free", "32MiB")
 }
 
 // refusesToStart starts a node that must end by itself and say why.

@@ -1,3 +1,5 @@
+//go:build linux
+
 package robustness
 
 import (
@@ -12,7 +14,10 @@ func TestKill(t *testing.T) {
 	f := startFleet(t, c, 6, 3)
 	l := startLoad(t, c.nodes)
 	l.awaitProgress(10 * time.Second)
-	for _, victim := range c.leaderFirst() {
+	for round, victim := range c.leaderFirst() {
+		if round == 0 {
+			killWithServices(f, victim)
+		}
 		victim.kill()
 		l.awaitProgress(15 * time.Second)
 		c.awaitNodes(c.without(victim)...)
@@ -40,4 +45,13 @@ func TestKill(t *testing.T) {
 	c.awaitAgreement()
 	l.check(c.nodes)
 	f.check()
+}
+
+// killWithServices kills a node together with services that live on it: the others must forget them, and only them.
+func killWithServices(f *fleet, victim *node) {
+	const ttl = 3 * time.Second
+	doomed := []*member{f.addSession("loan-doomed", f.home(), ttl, victim), f.addBeats("risk-doomed", ttl)}
+	f.settle()
+	victim.kill()
+	f.die(nodeTTL+2*ttl+settleBound+margin, doomed...)
 }

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package robustness breaks real clusters and looks at what is left. Nodes are processes of the real binary; they are killed, stopped,
 // cut off from each other, given full disks and replaced, while clients publish documents and services live on them.
 //

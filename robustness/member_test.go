@@ -1,3 +1,5 @@
+//go:build linux
+
 package robustness
 
 import (
@@ -20,7 +22,7 @@ func TestMembership(t *testing.T) {
 	l := startLoad(t, c.nodes)
 	l.awaitProgress(10 * time.Second)
 
-	fourth := newNode(t, "n4", "", "127.0.0.1", c.settings("--authentication", "off", "--join", c.nodes[1].cluster)...)
+	fourth := newNode(t, "n4", c.settings("--authentication", "off", "--join", c.nodes[1].cluster)...)
 	fourth.start()
 	fourth.awaitReady()
 	c.nodes = append(c.nodes, fourth)
@@ -129,12 +131,10 @@ func TestJoinRefused(t *testing.T) {
 			t.Errorf("%s: ended with %d and:\n%s", what, code, said)
 		}
 	}
-	refused("a name that is taken", "cluster remove", newNode(t, "n2", "", "127.0.0.1",
-		c.settings("--authentication", "off", "--join", c.nodes[0].cluster)...))
+	refused("a name that is taken", "cluster remove", newNode(t, "n2", c.settings("--authentication", "off", "--join", c.nodes[0].cluster)...))
 
 	other := &cluster{t: t, secret: secretFile(t)}
-	refused("another secret", "secret", newNode(t, "n5", "", "127.0.0.1",
-		other.settings("--authentication", "off", "--join", c.nodes[0].cluster)...))
+	refused("another secret", "secret", newNode(t, "n5", other.settings("--authentication", "off", "--join", c.nodes[0].cluster)...))
 
 	status, err := c.nodes[0].api.status(t.Context())
 	if err != nil {

@@ -1,3 +1,5 @@
+//go:build linux
+
 package robustness
 
 import (
@@ -35,13 +37,19 @@ type node struct {
 	api     *api
 }
 
-// newNode makes a node on a host with ports that are free there.
-func newNode(t *testing.T, name, namespace, host string, args ...string) *node {
+// newNode makes a node on an address of its own on loopback.
+func newNode(t *testing.T, name string, args ...string) *node {
+	t.Helper()
+	return newNodeAt(t, name, "", loopbackHost(), args...)
+}
+
+// newNodeAt makes a node on an address in a network namespace, with the usual ports.
+func newNodeAt(t *testing.T, name, namespace, host string, args ...string) *node {
 	t.Helper()
 	dir := t.TempDir()
 	n := &node{t: t, name: name, namespace: namespace, args: args, data: filepath.Join(dir, "data"), logPath: filepath.Join(dir, "log")}
-	ports := freePorts(t, namespace, host, 4)
-	n.http, n.grpc, n.peer, n.cluster = ports[0], ports[1], ports[2], ports[3]
+	n.http, n.grpc = net.JoinHostPort(host, "8848"), net.JoinHostPort(host, "9848")
+	n.peer, n.cluster = net.JoinHostPort(host, "2380"), net.JoinHostPort(host, "7848")
 	n.api = newAPI(t, n.http, namespace)
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -78,25 +86,10 @@ func (n *node) keepLog() {
 	n.t.Logf("the log of %s is in %s (error %v); its last lines:\n%s", n.name, path, err, n.tail(5))
 }
 
-func freePorts(t *testing.T, namespace, host string, count int) []string {
-	t.Helper()
-	addresses := make([]string, count)
-	err := inNamespace(namespace, func() error {
-		for i := range addresses {
-			// All are held until all are known, so that none comes twice.
-			listener, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
-			if err != nil {
-				return err
-			}
-			defer listener.Close()
-			addresses[i] = listener.Addr().String()
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return addresses
+// loopbackHost is an address of this machine that no other node of these tests has, whatever else runs here. All of 127.0.0.0/8 is loopback.
+func loopbackHost() string {
+	pid, number := os.Getpid(), int(suite.numbers.Add(1))
+	return fmt.Sprintf("127.%d.%d.%d", 1+pid/250%250, 1+pid%250, 1+number%250)
 }
 
 // arguments are the whole command line of the server.
