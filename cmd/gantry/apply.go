@@ -46,7 +46,7 @@ Schemas are applied before the documents that they bind. The first document that
 	messageFlag(cmd, &o.message)
 	cmd.Flags().BoolVar(&o.draft, "draft", false, "publish without releasing")
 	cmd.Flags().BoolVar(&o.dryRun, "dry-run", false, "say what would change, and change nothing")
-	cmd.Flags().BoolVar(&o.keepGoing, "keep-going", false, "go on with the next document when one fails")
+	cmd.Flags().BoolVar(&o.keepGoing, "keep-going", false, "go on with the next document when one is refused")
 	cmd.Flags().Int64Var(&expect, "expect", 0, "only if this is the document's latest `version`; 0: only if there is none")
 	cmd.RunE = action(func(ctx context.Context, _ []string) error {
 		var err error
@@ -77,23 +77,23 @@ func (c *cli) apply(ctx context.Context, files []string, o applyOptions) error {
 		return err
 	}
 	run := &applyRun{cli: c, remote: r, options: o, counts: map[effect]int{}}
-	verdicts := c.verdicts(ctx, r, manifests, !o.draft && o.cohort == nil)
+	verdicts, err := c.verdicts(ctx, r, manifests, !o.draft && o.cohort == nil, o.expect)
+	if err != nil {
+		return err
+	}
 	for i, v := range verdicts {
 		c.printWarnings(manifests[i], v.warnings)
 		if v.err != nil {
 			run.fail(planned{manifest: manifests[i]}, v.err)
 		}
 	}
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
 	if run.failed.count > 0 {
 		// All or nothing is decided here: what comes later can be refused for other reasons only.
 		return run.finish("nothing was applied")
 	}
-	plans := c.plan(ctx, r, manifests, o.purpose)
-	if ctx.Err() != nil {
-		return ctx.Err()
+	plans, err := c.plan(ctx, r, manifests, o.purpose)
+	if err != nil {
+		return err
 	}
 	run.all(ctx, plans)
 	if ctx.Err() != nil {
@@ -130,7 +130,7 @@ func (a *applyRun) all(ctx context.Context, plans []planned) {
 		a.cli.progress("applying", i, len(plans))
 		if err := a.one(ctx, plan); err != nil {
 			a.fail(plan, err)
-			if !a.options.keepGoing {
+			if !a.options.keepGoing || !aboutDocument(a.cli.explain(err)) {
 				break
 			}
 		}
@@ -140,8 +140,6 @@ func (a *applyRun) all(ctx context.Context, plans []planned) {
 
 func (a *applyRun) one(ctx context.Context, plan planned) error {
 	switch {
-	case plan.err != nil:
-		return plan.err
 	case a.options.dryRun:
 		return a.rehearse(ctx, plan)
 	case plan.effect == effectNone && a.options.expect == nil:

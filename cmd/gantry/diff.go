@@ -81,13 +81,13 @@ func (c *cli) diffVersions(ctx context.Context, ref *gantryv1.DocumentRef, from,
 
 // differed is an answer of diff -f for programs.
 type differed struct {
-	File     string   `json:"file"`
-	Document string   `json:"document"`
-	Space    string   `json:"namespace"`
-	From     int64    `json:"from,omitempty"`
-	Differs  bool     `json:"differs"`
-	Unified  string   `json:"unified,omitempty"`
-	Changes  []string `json:"changes,omitempty"`
+	File      string   `json:"file"`
+	Namespace string   `json:"namespace"`
+	Document  string   `json:"document"`
+	From      int64    `json:"from,omitempty"`
+	Differs   bool     `json:"differs"`
+	Unified   string   `json:"unified,omitempty"`
+	Changes   []string `json:"changes,omitempty"`
 }
 
 func (c *cli) diffManifests(ctx context.Context, files []string, latest bool) error {
@@ -140,7 +140,7 @@ func (c *cli) printDifferences(answers []differed) error {
 
 // diffManifest compares one manifest with what is stored.
 func (c *cli) diffManifest(ctx context.Context, r *remote, m policy.Manifest, latest bool) (differed, error) {
-	d := differed{File: m.File, Document: m.Kind + "/" + m.Name, Space: m.Namespace}
+	d := differed{File: m.File, Document: m.Kind + "/" + m.Name, Namespace: m.Namespace}
 	got, err := stored(ctx, r, m, latest)
 	if err != nil {
 		return d, err

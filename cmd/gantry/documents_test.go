@@ -364,3 +364,35 @@ func TestValidateAnswersPrograms(t *testing.T) {
 		t.Fatal("validate stored something")
 	}
 }
+
+func TestWhatEveryDocumentWouldMeetIsSaidOnce(t *testing.T) {
+	o := newOperator(t)
+	many := ""
+	for i := range 30 {
+		many += config(fmt.Sprintf("%d.yaml", i), "a: 1") + "---\n"
+	}
+	path := file(t, "many.yaml", many)
+	viewer := o.with("GANTRY_TOKEN", strings.TrimSpace(o.must("token", "create", "--grant", o.env["GANTRY_NAMESPACE"]+"=viewer")))
+	for _, test := range []struct {
+		who  *operator
+		code int
+	}{{viewer, exitForbidden}, {o.with("GANTRY_ADDRESS", "http://127.0.0.1:1"), exitUnavailable}} {
+		for _, command := range []string{"apply", "validate", "diff"} {
+			if test.who == viewer && command == "diff" {
+				continue // a viewer may compare
+			}
+			r := test.who.fails(test.code, nil, command, "-f", path)
+			if n := strings.Count(r.err, "error:"); n != 1 {
+				t.Fatalf("%s: %d errors:\n%s", command, n, r.err)
+			}
+		}
+	}
+}
+
+func TestDryRunExpectsAVersion(t *testing.T) {
+	o := newOperator(t)
+	path := file(t, "loan.yaml", config("loan.yaml", "limit: 5"))
+	o.must("apply", "-f", path, "--dry-run", "--expect", "0")
+	o.must("apply", "-f", path)
+	o.fails(exitConflict, []string{"nothing was applied"}, "apply", "-f", path, "--dry-run", "--expect", "0")
+}

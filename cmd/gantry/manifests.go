@@ -169,7 +169,10 @@ func (c *cli) validateCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			verdicts := c.verdicts(ctx, r, manifests, true)
+			verdicts, err := c.verdicts(ctx, r, manifests, true, nil)
+			if err != nil {
+				return err
+			}
 			return c.printVerdicts(manifests, verdicts)
 		}),
 	}
@@ -179,13 +182,13 @@ func (c *cli) validateCommand() *cobra.Command {
 
 // validated is an answer of validate for programs.
 type validated struct {
-	File     string   `json:"file"`
-	Line     int      `json:"line"`
-	Document string   `json:"document"`
-	Space    string   `json:"namespace"`
-	Valid    bool     `json:"valid"`
-	Warnings []string `json:"warnings,omitempty"`
-	Error    *object  `json:"error,omitempty"`
+	File      string   `json:"file"`
+	Line      int      `json:"line"`
+	Namespace string   `json:"namespace"`
+	Document  string   `json:"document"`
+	Valid     bool     `json:"valid"`
+	Warnings  []string `json:"warnings,omitempty"`
+	Error     *object  `json:"error,omitempty"`
 }
 
 func (c *cli) printVerdicts(manifests []policy.Manifest, verdicts []verdict) error {
@@ -193,7 +196,7 @@ func (c *cli) printVerdicts(manifests []policy.Manifest, verdicts []verdict) err
 	answers := make([]validated, 0, len(manifests))
 	for i, m := range manifests {
 		v := verdicts[i]
-		a := validated{File: m.File, Line: m.Line, Document: m.Kind + "/" + m.Name, Space: m.Namespace, Valid: v.err == nil}
+		a := validated{File: m.File, Line: m.Line, Document: m.Kind + "/" + m.Name, Namespace: m.Namespace, Valid: v.err == nil}
 		for _, w := range v.warnings {
 			a.Warnings = append(a.Warnings, w.GetMessage())
 		}

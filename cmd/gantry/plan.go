@@ -28,25 +28,43 @@ type verdict struct {
 }
 
 // verdicts validates all manifests. With releasing they are judged as if the Schemas among them
-// were in force, because they will be when the others are published.
-func (c *cli) verdicts(ctx context.Context, r *remote, manifests []policy.Manifest, releasing bool) []verdict {
+// were in force, because they will be when the others are published. An error says that there is no judging: no
+// server, no right.
+func (c *cli) verdicts(ctx context.Context, r *remote, manifests []policy.Manifest, releasing bool, expect *int64) ([]verdict, error) {
 	all := make([]verdict, len(manifests))
 	batch := schemasOf(manifests)
 	kinds := policy.Standard()
-	c.each(ctx, "validating", len(manifests), func(ctx context.Context, i int) {
+	err := c.each(ctx, "validating", len(manifests), func(ctx context.Context, i int) error {
 		m := manifests[i]
-		answer, err := r.releases.Validate(ctx, publishRequest(m))
+		request := publishRequest(m)
+		request.ExpectedVersion = expect
+		answer, err := r.releases.Validate(ctx, request)
+		if err != nil && !aboutDocument(c.explain(err)) {
+			return err
+		}
 		all[i] = verdict{warnings: answer.GetWarnings(), err: err}
 		if !releasing || m.Kind == kindSchema || len(batch[m.Namespace]) == 0 {
-			return
+			return nil
 		}
 		if err != nil && !breaksSchema(c.explain(err)) {
-			return
+			return nil
 		}
 		// The server knows the Schemas in force only. It checks again when the document is published.
 		_, all[i].err = kinds.Validate(m.Document, batch)
+		return nil
 	})
-	return all
+	return all, err
+}
+
+// aboutDocument tells a refusal of one document from what every other would meet too: no server, no quorum, no
+// right.
+func aboutDocument(f *fault.Error) bool {
+	switch f.Code {
+	case fault.Invalid, fault.TooLarge, fault.NotFound, fault.AlreadyExists, fault.Conflict, fault.Precondition:
+		return true
+	default:
+		return false
+	}
 }
 
 func breaksSchema(f *fault.Error) bool { return f.Reason == "document.schema_violation" }
@@ -74,22 +92,24 @@ func schemasOf(manifests []policy.Manifest) batchSchemas {
 	return schemas
 }
 
-// each does something for so many items, a few at once, with progress, and stops early when ctx ends.
-func (c *cli) each(ctx context.Context, what string, n int, do func(ctx context.Context, i int)) {
-	var group errgroup.Group
+// each does something for so many items, a few at once, with progress, and stops at the first error or when ctx
+// ends.
+func (c *cli) each(ctx context.Context, what string, n int, do func(ctx context.Context, i int) error) error {
+	group, inner := errgroup.WithContext(ctx)
 	group.SetLimit(parallel)
 	for i := range n {
-		if ctx.Err() != nil {
+		if inner.Err() != nil {
 			break
 		}
 		c.progress(what, i, n)
-		group.Go(func() error {
-			do(ctx, i)
-			return nil
-		})
+		group.Go(func() error { return do(inner, i) })
 	}
-	_ = group.Wait() // no do fails
+	err := group.Wait()
 	c.progress(what, n, n)
+	if err == nil {
+		err = ctx.Err()
+	}
+	return err
 }
 
 // effect is what applying a manifest does.
@@ -118,19 +138,19 @@ type planned struct {
 	// version is the stored one that the manifest was compared with.
 	version int64
 	effect  effect
-	err     error
 }
 
 // plan finds out what applying the manifests would do, Schemas first.
-func (c *cli) plan(ctx context.Context, r *remote, manifests []policy.Manifest, p purpose) []planned {
+func (c *cli) plan(ctx context.Context, r *remote, manifests []policy.Manifest, p purpose) ([]planned, error) {
 	plans := make([]planned, len(manifests))
-	c.each(ctx, "comparing", len(manifests), func(ctx context.Context, i int) {
-		plans[i] = c.planOne(ctx, r, manifests[i], p)
+	err := c.each(ctx, "comparing", len(manifests), func(ctx context.Context, i int) (err error) {
+		plans[i], err = c.planOne(ctx, r, manifests[i], p)
+		return err
 	})
 	slices.SortStableFunc(plans, func(a, b planned) int {
 		return strings.Compare(applyOrder(a.manifest), applyOrder(b.manifest))
 	})
-	return plans
+	return plans, err
 }
 
 func applyOrder(m policy.Manifest) string {
@@ -140,29 +160,27 @@ func applyOrder(m policy.Manifest) string {
 	return "1"
 }
 
-func (c *cli) planOne(ctx context.Context, r *remote, m policy.Manifest, p purpose) planned {
+func (c *cli) planOne(ctx context.Context, r *remote, m policy.Manifest, p purpose) (planned, error) {
 	plan := planned{manifest: m, effect: effectCreate}
 	got, err := stored(ctx, r, m, false)
 	if err != nil || got == nil {
-		plan.err = err
-		return plan
+		return plan, err
 	}
 	plan.head, plan.version = got.GetDocument(), got.GetVersion().GetVersion()
 	switch {
 	case plan.head.GetDeleted():
-		return plan
+		return plan, nil
 	case !p.draft && plan.head.GetRollout() == nil && plan.version == plan.head.GetReleasedVersion() && sameContent(m, got.GetVersion()):
 		// In force for all, whatever was published since.
 		plan.effect = effectNone
-		return plan
+		return plan, nil
 	}
 	if got, err = stored(ctx, r, m, true); err != nil {
-		plan.err = err
-		return plan
+		return plan, err
 	}
 	plan.version = got.GetVersion().GetVersion()
 	plan.effect = p.effectOn(plan.head, sameContent(m, got.GetVersion()))
-	return plan
+	return plan, nil
 }
 
 // effectOn is what a purpose does to a document that is there; same says that its latest version has the content.

@@ -35,10 +35,7 @@ func (c *cli) savedPath() (string, error) {
 	if base := c.env("XDG_CONFIG_HOME"); filepath.IsAbs(base) {
 		return filepath.Join(base, "gantry", "config.yaml"), nil
 	}
-	if home := c.env("HOME"); home != "" {
-		return filepath.Join(home, ".config", "gantry", "config.yaml"), nil
-	}
-	if home, err := os.UserHomeDir(); err == nil && home != "" && c.env("USERPROFILE") != "" {
+	if home := first(c.env("HOME"), c.env("USERPROFILE")); home != "" {
 		return filepath.Join(home, ".config", "gantry", "config.yaml"), nil
 	}
 	return "", fault.New(fault.Precondition, "cli.no_home", "there is no home folder to keep the login in").

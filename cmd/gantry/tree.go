@@ -53,7 +53,7 @@ Nothing is deleted on the server.`,
 	messageFlag(cmd, &o.message)
 	cmd.Flags().BoolVar(&o.draft, "draft", false, "publish without releasing")
 	cmd.Flags().BoolVar(&o.dryRun, "dry-run", false, "say what would change, and change nothing")
-	cmd.Flags().BoolVar(&o.keepGoing, "keep-going", false, "go on with the next document when one fails")
+	cmd.Flags().BoolVar(&o.keepGoing, "keep-going", false, "go on with the next document when one is refused")
 	return cmd
 }
 
