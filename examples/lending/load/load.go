@@ -131,7 +131,7 @@ func Run(ctx context.Context, s *service.Service, out io.Writer, every time.Dura
 		})
 		stop()
 		printer.Wait()
-		return tally.finish(out)
+		return tally.Conclude(out, time.Now())
 	})
 }
 

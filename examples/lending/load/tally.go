@@ -108,9 +108,9 @@ func percentile(sorted []time.Duration, percent int) time.Duration {
 	return sorted[rank-1]
 }
 
-// finish writes the summary, and judges.
-func (t *Tally) finish(out io.Writer) error {
-	total := t.Total(time.Now())
+// Conclude writes a summary, and returns [ErrUnwell] when something failed or nothing was granted.
+func (t *Tally) Conclude(out io.Writer, now time.Time) error {
+	total := t.Total(now)
 	fmt.Fprintf(out, "in all: %d loans granted, %d refused, %d failed in %s\n", total.Granted, total.Refused, total.Failed, total.Length.Round(time.Second))
 	switch {
 	case total.Failed > 0:
