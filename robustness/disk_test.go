@@ -170,13 +170,11 @@ func TestDiskFullAtOnce(t *testing.T) {
 	l.awaitProgress(10 * time.Second)
 	d.fill(0)
 	n.awaitFullOrEnded()
-	t.Logf("with a full disk the node runs: %v", n.running())
 	n.kill()
 
 	// It does not start without room, or it starts and does not write; it never breaks what is there.
 	n.start()
 	n.awaitFullOrEnded()
-	t.Logf("started on a full disk the node runs: %v; its last lines:\n%s", n.running(), n.tail(3))
 	n.kill()
 
 	d.clear()
@@ -186,11 +184,14 @@ func TestDiskFullAtOnce(t *testing.T) {
 	l.check([]*node{n})
 }
 
-// awaitFullOrEnded waits until the node says that it cannot write, or has ended.
+// awaitFullOrEnded waits until the node says that it cannot write, or has ended and said why.
 func (n *node) awaitFullOrEnded() {
 	n.t.Helper()
 	eventually(n.t, 20*time.Second, func(ctx context.Context) error {
 		if !n.running() {
+			if said := n.tail(20); !strings.Contains(said, "no space left") && !strings.Contains(said, "disk") {
+				n.t.Errorf("it ended on a full disk and did not say so:\n%s", said)
+			}
 			return nil
 		}
 		answer, err := n.api.readiness(ctx)
