@@ -17,7 +17,12 @@ import (
 
 	"connectrpc.com/connect"
 	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
 
+	"github.com/gantry-platform/gantry/examples/lending/api/lendingv1"
 	"github.com/gantry-platform/gantry/examples/lending/bureau"
 	"github.com/gantry-platform/gantry/examples/lending/fund"
 	"github.com/gantry-platform/gantry/examples/lending/load"
@@ -356,6 +361,81 @@ func TestFleet(t *testing.T) {
 	if c.failed > 0 {
 		t.Errorf("%d applications failed, the last one with: %v", c.failed, c.lastError)
 	}
+}
+
+// A service that stops goes on answering until those who call it know that it stops.
+func TestServesUntilCallersKnow(t *testing.T) {
+	p := newPlatform(t)
+	for _, test := range []struct {
+		name string
+		run  func(context.Context, *service.Service) error
+		call func(t *testing.T, endpoint string) error
+	}{
+		{fund.Name, fund.Run, callHTTP},
+		{loan.Name, loan.Run, callGRPC},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			m := p.join(test.name, test.name+"-1", "v1", test.run)
+			subscription, err := p.client().Subscribe(test.name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer subscription.Close()
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			view, err := subscription.Next(ctx)
+			if err != nil || len(view.Available()) != 1 {
+				t.Fatalf("%+v, %v", view, err)
+			}
+			endpoint := view.Instances[0].Endpoint("")
+			m.cancel()
+			for len(view.Available()) > 0 {
+				if view, err = subscription.Next(ctx); err != nil {
+					t.Fatal(err)
+				}
+			}
+			// That it drains is known here, but not yet acknowledged: asking for the next view does that.
+			if err := test.call(t, endpoint); err != nil {
+				t.Errorf("it stopped before its callers knew: %v", err)
+			}
+			for len(view.Instances) > 0 {
+				if view, err = subscription.Next(ctx); err != nil {
+					t.Fatal(err)
+				}
+			}
+			m.leave(t)
+			if err := test.call(t, endpoint); err == nil {
+				t.Error("it has stopped and still answers")
+			}
+		})
+	}
+}
+
+func callHTTP(t *testing.T, endpoint string) error {
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	response, err := client.Post("http://"+endpoint+"/transfers", "application/json", strings.NewReader(`{"loan": "l", "customer": "c", "amount": 1}`))
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusCreated {
+		t.Errorf("the answer is %s", response.Status)
+	}
+	return nil
+}
+
+func callGRPC(t *testing.T, endpoint string) error {
+	conn, err := grpc.NewClient(endpoint, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_, err = lendingv1.NewLoanServiceClient(conn).Apply(t.Context(), &lendingv1.ApplyRequest{})
+	if status.Code(err) == codes.InvalidArgument {
+		// It has looked at the empty application.
+		return nil
+	}
+	return err
 }
 
 func TestManifestsSayTheDefaults(t *testing.T) {
