@@ -6,4 +6,3 @@ replace (
 	github.com/gantry-platform/gantry => ../
 	github.com/gantry-platform/gantry/sdk => ../sdk
 )
-
