@@ -71,7 +71,7 @@ func (o *options) check() error {
 func freeAddress(name, address string) (string, error) {
 	listener, err := net.Listen("tcp", address)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return "", fmt.Errorf("%s is in use: another demo or another Gantry server runs\n  stop it, or take any free ports: make demo DEMO_FLAGS='-http-listen 127.0.0.1:0 -grpc-listen 127.0.0.1:0'", address)
+		return "", fmt.Errorf("%s is in use: something listens there, such as another demo or another Gantry server\n  stop it, or take any free ports: make demo DEMO_FLAGS='-http-listen 127.0.0.1:0 -grpc-listen 127.0.0.1:0'", address)
 	}
 	if err != nil {
 		return "", fmt.Errorf("-%s: %w", name, err)

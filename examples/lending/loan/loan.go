@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -35,7 +34,7 @@ func Run(ctx context.Context, s *service.Service) error {
 	if err != nil {
 		return err
 	}
-	server := grpc.NewServer()
+	server := service.NewGRPCServer()
 	lendingv1.RegisterLoanServiceServer(server,
 		NewServer(s.Name(), settings.Get, lendingv1.NewRiskServiceClient(conn), fund.Client{HTTP: s.HTTP}, s.Meter))
 	return s.RunGRPC(ctx, server)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -84,7 +83,7 @@ func Run(ctx context.Context, s *service.Service) error {
 		return err
 	}
 	defer settings.Close()
-	server := grpc.NewServer()
+	server := service.NewGRPCServer()
 	lendingv1.RegisterRiskServiceServer(server, NewServer(settings.Get, bureau.Client{HTTP: s.HTTP}, s.Meter))
 	return s.RunGRPC(ctx, server)
 }

@@ -32,8 +32,12 @@ const (
 	// linger is how long a request may be on its way from a caller that picked this instance just before it heard
 	// that it drains. net/http closes idle connections at once, so such a request would find none.
 	linger = 200 * time.Millisecond
-	// readTimeout bounds how slowly a caller may send a request's header, so that idle ones hold nothing.
+	// readTimeout bounds how slowly a caller may send a request, and idleTimeout how long a connection may lie idle, so
+	// that callers who do nothing hold nothing.
 	readTimeout = 5 * time.Second
+	idleTimeout = 2 * time.Minute
+	// maxStreams bounds the calls under way on one gRPC connection.
+	maxStreams = 1000
 )
 
 // Options say which instance of which service this is.
@@ -113,11 +117,16 @@ func Open(ctx context.Context, options Options) (*Service, error) {
 
 // newHTTPServer logs what net/http complains of where everything else is logged.
 func newHTTPServer(handler http.Handler, logger *slog.Logger) *http.Server {
-	return &http.Server{Handler: handler, ReadHeaderTimeout: readTimeout, ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelWarn)}
+	return &http.Server{Handler: handler, ReadTimeout: readTimeout, IdleTimeout: idleTimeout, ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelWarn)}
+}
+
+// NewGRPCServer makes a gRPC server with the fleet's bounds, for RunGRPC.
+func NewGRPCServer() *grpc.Server {
+	return grpc.NewServer(grpc.MaxRecvMsgSize(maxBody), grpc.MaxConcurrentStreams(maxStreams))
 }
 
 // Dial makes a gRPC connection to a service by its name; Close closes it. The connection spreads its calls over the
-// service's instances.
+// service's instances. Dial is for the goroutine that runs the service.
 func (s *Service) Dial(name string) (*grpc.ClientConn, error) {
 	// The fleet runs on one machine; between machines, TLS credentials belong here.
 	options := append(gantrygrpc.DialOptions(s.Client), grpc.WithTransportCredentials(insecure.NewCredentials()))
@@ -182,7 +191,10 @@ func (s *Service) RunWorker(ctx context.Context, work func(context.Context) erro
 	err = work(ctx)
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
 	defer cancel()
-	return errors.Join(err, registration.Deregister(end))
+	if left := registration.Deregister(end); left != nil {
+		s.Logger.Warn("stopping without having deregistered", "reason", left)
+	}
+	return err
 }
 
 func (s *Service) run(ctx context.Context, protocol string, serve func(net.Listener) error, stop func(context.Context) error) error {
