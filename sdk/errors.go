@@ -96,5 +96,9 @@ func newError(code codes.Code, message string, detail *gantryv1.ErrorDetail) *Er
 	if message == "" {
 		message = code.String()
 	}
+	if detail.GetMessage() != "" {
+		// The message on the wire begins with the field, for those who see nothing else.
+		message = detail.GetMessage()
+	}
 	return &Error{Code: code, Message: message, Reason: detail.GetReason(), Field: detail.GetField(), Hint: detail.GetHint()}
 }

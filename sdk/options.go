@@ -22,7 +22,7 @@ import (
 )
 
 const (
-	// DefaultAddress is used where neither [WithAddresses] nor GANTRY_ADDRESS names a server: the gRPC port of one
+	// DefaultAddress is used where neither [WithAddresses] nor GANTRY_GRPC_ADDRESS names a server: the gRPC port of one
 	// that runs on the same machine.
 	DefaultAddress = "localhost:9848"
 	// DefaultSnapshotWait is how long a start waits for the server's word before the local snapshot's counts. A server in
@@ -96,7 +96,7 @@ type settings struct {
 }
 
 // WithAddresses names servers as host:port of their gRPC port. One is enough: the others are learned from it. Default:
-// GANTRY_ADDRESS, separated by commas, or else [DefaultAddress].
+// GANTRY_GRPC_ADDRESS, separated by commas, or else [DefaultAddress].
 func WithAddresses(addresses ...string) Option {
 	return func(s *settings) { s.addresses = addresses }
 }
@@ -189,7 +189,7 @@ func newSettings(options []Option) (*settings, error) {
 }
 
 func (s *settings) fromEnvironment() {
-	for address := range strings.SplitSeq(os.Getenv("GANTRY_ADDRESS"), ",") {
+	for address := range strings.SplitSeq(os.Getenv("GANTRY_GRPC_ADDRESS"), ",") {
 		if address = strings.TrimSpace(address); address != "" {
 			s.addresses = append(s.addresses, address)
 		}

@@ -32,7 +32,7 @@ func TestWrongOptions(t *testing.T) {
 		field   string
 	}{
 		"address without port": {[]gantry.Option{gantry.WithAddresses("localhost")}, nil, "addresses"},
-		"address of the web":   {nil, map[string]string{"GANTRY_ADDRESS": "http://localhost:9848"}, "addresses"},
+		"address of the web":   {nil, map[string]string{"GANTRY_GRPC_ADDRESS": "http://localhost:9848"}, "addresses"},
 		"namespace":            {[]gantry.Option{gantry.WithNamespace("a/b")}, nil, "namespace"},
 		"service":              {[]gantry.Option{gantry.WithIdentity(gantry.Identity{Service: "a b"})}, nil, "identity.service"},
 		"label":                {[]gantry.Option{gantry.WithIdentity(gantry.Identity{Labels: map[string]string{"a": "\xff"}})}, nil, "identity"},
@@ -73,7 +73,7 @@ func TestEnvironment(t *testing.T) {
 		t.Fatal(err)
 	}
 	for key, value := range map[string]string{
-		"GANTRY_ADDRESS": "gone:1, node:1", "GANTRY_NAMESPACE": "test", "GANTRY_TOKEN_FILE": file, "GANTRY_PLAINTEXT": "true",
+		"GANTRY_GRPC_ADDRESS": "gone:1, node:1", "GANTRY_NAMESPACE": "test", "GANTRY_TOKEN_FILE": file, "GANTRY_PLAINTEXT": "true",
 		"GANTRY_SNAPSHOT_FOLDER": "", "GANTRY_SNAPSHOT_KEY": strings.Repeat("ab", 32),
 	} {
 		t.Setenv(key, value)

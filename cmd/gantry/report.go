@@ -152,7 +152,8 @@ func (c *cli) explainAnswer(err *connect.Error) *fault.Error {
 
 // fromDetail makes the error again that the server had.
 func fromDetail(code fault.Code, message string, d *gantryv1.ErrorDetail) *fault.Error {
-	f := fault.New(code, d.GetReason(), "%s", message)
+	// The message on the wire begins with the field, for those who see nothing else.
+	f := fault.New(code, d.GetReason(), "%s", first(d.GetMessage(), message))
 	f.Field, f.Line, f.Column, f.Hint = d.GetField(), int(d.GetLine()), int(d.GetColumn()), d.GetHint()
 	for _, other := range d.GetOthers() {
 		f.Others = append(f.Others, fromDetail(code, other.GetMessage(), other))
@@ -187,6 +188,8 @@ func (c *cli) explainTransport(err *connect.Error) *fault.Error {
 	case strings.Contains(err.Message(), "malformed HTTP"):
 		return fault.New(fault.Unavailable, "cli.not_http", "what listens at %s does not speak HTTP", address).
 			Hinted("name the HTTP port, 8848 if nobody changed it; 9848 is the gRPC port of services")
+	case strings.Contains(err.Message(), "503 Service Unavailable"):
+		return fault.New(fault.Unavailable, "cli.not_ready", "%s is starting or stopping", address).Hinted("try again in a moment; %s/readyz says why", address)
 	case err.Code() == connect.CodeResourceExhausted:
 		return fault.New(fault.Internal, "cli.answer_too_large", "%s: %s", address, err.Message()).Hinted("ask for less, such as one service")
 	default:

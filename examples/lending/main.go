@@ -35,7 +35,7 @@ Runs a service of the sample fleet until Ctrl-C or SIGTERM. SERVICE is one of:
   fund     pays loans out (HTTP)
   load     applies for loans at a steady rate; exits with 1 if any failed or none was granted
 
-Gantry is found at GANTRY_ADDRESS (host:port of its gRPC port, default localhost:9848).
+Gantry is found at GANTRY_GRPC_ADDRESS (host:port of its gRPC port, default localhost:9848).
 
 Flags:
 `

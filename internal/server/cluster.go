@@ -199,30 +199,27 @@ func readPool(setting, file string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// rootKeys are the keys that seal the data keys: those given; or the cluster's, derived from its secret; or the node's own, made
-// at the first start. Nodes that share an external etcd without a secret have none in common, so they are given none.
+// rootKeys are the keys that seal the data keys: those given, the cluster's, which is derived from its secret, and the node's own,
+// which is made at the first start where there is no other. The first one there is seals; all open. Nodes that share an external etcd
+// without a secret have none in common, so they are given none.
 func (s *Server) rootKeys() (*release.Keyring, error) {
-	text, err := secretOf("root-key-file", s.settings.RootKey, s.settings.RootKeyFile)
+	keys, err := secretOf("root-key-file", s.settings.RootKey, s.settings.RootKeyFile)
 	if err != nil {
 		return nil, err
 	}
-	if text != "" {
-		return release.ParseRootKeys(text)
-	}
-	own, err := s.ownRootKey(s.cluster == nil && len(s.settings.EtcdEndpoints) == 0)
-	if err != nil {
-		return nil, err
-	}
-	keys := own
+	// Behind the first stand the others that may have sealed before: they open, until the keys are rotated.
 	if s.cluster != nil {
 		derived, err := s.cluster.authority.Derive("gantry root key v1", release.RootKeySize)
 		if err != nil {
 			return nil, err
 		}
-		// A node that was alone before still opens what it sealed then with its own key, until the keys are rotated.
-		keys = hex.EncodeToString(derived) + "\n" + own
+		keys += "\n" + hex.EncodeToString(derived)
 	}
-	return release.ParseRootKeys(keys)
+	own, err := s.ownRootKey(keys == "" && len(s.settings.EtcdEndpoints) == 0)
+	if err != nil {
+		return nil, err
+	}
+	return release.ParseRootKeys(keys + "\n" + own)
 }
 
 // ownRootKey reads root.key from the data folder, and makes it if it may.

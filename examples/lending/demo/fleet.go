@@ -115,7 +115,7 @@ func newFleet(o options, folder string, out io.Writer, kill <-chan struct{}) *fl
 
 func (f *fleet) process(name, path string, pause time.Duration, args ...string) *process {
 	return &process{name: name, path: path, args: args, pause: pause, log: filepath.Join(f.logs(), name+".log"),
-		env: []string{"GANTRY_ADDRESS=" + f.grpc, "GANTRY_SNAPSHOT_FOLDER=" + filepath.Join(f.folder, "snapshots")}}
+		env: []string{"GANTRY_GRPC_ADDRESS=" + f.grpc, "GANTRY_SNAPSHOT_FOLDER=" + filepath.Join(f.folder, "snapshots")}}
 }
 
 func (f *fleet) logs() string { return filepath.Join(f.folder, "logs") }

@@ -68,6 +68,12 @@ func detailOf(f *fault.Error) *gantryv1.ErrorDetail {
 	return detail
 }
 
+// messageOf names the field and the line too: many see the message alone. The parts stand in the detail.
+func messageOf(f *fault.Error) string {
+	alone := fault.Error{Field: f.Field, Line: f.Line, Column: f.Column, Message: f.Message}
+	return alone.Error()
+}
+
 // connectError is an error as Connect sends it.
 func connectError(err error) error {
 	var already *connect.Error
@@ -75,7 +81,7 @@ func connectError(err error) error {
 		return already
 	}
 	f := asFault(err)
-	answer := connect.NewError(connectCode(f.Code), errors.New(f.Message))
+	answer := connect.NewError(connectCode(f.Code), errors.New(messageOf(f)))
 	if detail, err := connect.NewErrorDetail(detailOf(f)); err == nil {
 		answer.AddDetail(detail)
 	}
@@ -85,7 +91,7 @@ func connectError(err error) error {
 // grpcError is an error as grpc-go sends it.
 func grpcError(err error) error {
 	f := asFault(err)
-	s := status.New(codes.Code(connectCode(f.Code)), f.Message)
+	s := status.New(codes.Code(connectCode(f.Code)), messageOf(f))
 	if detailed, err := s.WithDetails(detailOf(f)); err == nil {
 		s = detailed
 	}
@@ -95,7 +101,7 @@ func grpcError(err error) error {
 // failure is an error inside a session stream, which goes on.
 func failure(err error) *gantryv1.Failure {
 	f := asFault(err)
-	return &gantryv1.Failure{Code: uint32(connectCode(f.Code)), Message: f.Message, Detail: detailOf(f)}
+	return &gantryv1.Failure{Code: uint32(connectCode(f.Code)), Message: messageOf(f), Detail: detailOf(f)}
 }
 
 // errorMessages are warnings in the API's words.
