@@ -36,7 +36,7 @@ Try it, and watch the lines below:
   An instance out of traffic, without a failed loan, and back:
     {gantry} instance drain loan loan-1
     {gantry} instance reset loan loan-1
-  An instance that stops in order, and one that dies; both start again after {pause}:
+  An instance that stops in order, and one that dies, with which only what it has under way fails; both start again after {pause}:
     kill {loan}       # loan-2
     kill -9 {risk}    # risk-1
   The server dies, and the fleet goes on without it; it starts again after {server-pause}:
