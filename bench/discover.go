@@ -94,7 +94,7 @@ func discoverByHTTP(ctx context.Context, l *lab, name, contentType string, encod
 	running.Go(func() {
 		c.run(end, func([]byte, int) ([]byte, error) { return requests[rand.IntN(len(requests))], nil }, check)
 	})
-	perSecond, note, err := l.rate(ctx, name, server, c.answered.Load)
+	perSecond, note, err := l.rate(ctx, name, server, c.answered.Load, nil)
 	stop()
 	running.Wait()
 	if ctx.Err() != nil {

@@ -80,7 +80,7 @@ func (r *registrars) receive(room chan struct{}, message *gantryv1.ServerMessage
 }
 
 // register sends registrations on a session, batch of them a message, until ctx ends, the session holds most instances, or upTo were sent by all
-// together (0: no such bound).
+// together.
 func (r *registrars) register(ctx context.Context, session, batch, most, upTo int) {
 	room := r.rooms[session]
 	request := &gantryv1.Register{Registrations: make([]*gantryv1.RegisterRequest, batch)}
@@ -95,7 +95,7 @@ func (r *registrars) register(ctx context.Context, session, batch, most, upTo in
 			return
 		}
 		last := int(r.next.Add(int64(batch)))
-		if upTo > 0 && last > upTo {
+		if last > upTo {
 			r.next.Add(-int64(batch))
 			<-room
 			return
@@ -181,7 +181,8 @@ func (c *connections) close() {
 	}
 }
 
-// run sends the requests that next makes, in the buffer that it is given, until end. check looks at what was answered with 200.
+// run sends the requests that next makes, in the buffer that it is given, until end, or until next returns errEnough. check looks at what was answered
+// with 200.
 func (c *connections) run(end context.Context, next func(buffer []byte, conn int) ([]byte, error), check func(body []byte) error) {
 	load.InParallel(len(c.conns), len(c.conns), func(i int) {
 		var buffer []byte
@@ -189,6 +190,9 @@ func (c *connections) run(end context.Context, next func(buffer []byte, conn int
 			var err error
 			if buffer, err = next(buffer[:0], i); err == nil {
 				err = c.ask(c.conns[i], buffer, check)
+			}
+			if errors.Is(err, errEnough) {
+				return
 			}
 			if err != nil {
 				c.fail(err)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -19,13 +20,19 @@ const (
 	// Twice a transaction of the state, so that one fills while another is written.
 	registerSessions = 128
 	registerWindow   = 8
-	// batchSessions send a hundred registrations a message and have two messages under way each: gateways and agents that register for many.
-	batchSessions = 16
-	batchWindow   = 2
+	// batchSessions send batchSize registrations a message and have one message under way each, as gateways and agents do that
+	// register for many.
+	batchSessions = 64
+	batchWindow   = 1
 	batchSize     = 100
+	// registerMost ends a run early on a machine that is so fast: a namespace holds 500,000 instances.
+	registerMost = 450_000
 	// registerConnections have one registration under way each.
 	registerConnections = 256
 )
+
+// errEnough ends a connection's requests without being a failure.
+var errEnough = errors.New("enough")
 
 func registerScenarios() []scenario {
 	one := func(name, what string, target float64, measure func(context.Context, *lab, string) (outcome, error)) scenario {
@@ -60,7 +67,7 @@ func registerBySession(ctx context.Context, l *lab, name string, sessions, windo
 		return outcome{}, err
 	}
 	defer load.CloseSessions(r.sessions)
-	return l.registrations(ctx, name, server, &r.answered, func(end context.Context) error { return r.run(ctx, end, batch, 0) })
+	return l.registrations(ctx, name, server, &r.answered, func(end context.Context) error { return r.run(ctx, end, batch, registerMost) })
 }
 
 func registerByHTTP(ctx context.Context, l *lab, name, contentType string,
@@ -84,7 +91,11 @@ func registerByHTTP(ctx context.Context, l *lab, name, contentType string,
 	perConnection := make([]kept, registerConnections)
 	next := func(buffer []byte, conn int) ([]byte, error) {
 		k := &perConnection[conn]
-		fillRegistration(&k.request, int(number.Add(1))-1)
+		n := int(number.Add(1)) - 1
+		if n >= registerMost {
+			return nil, errEnough
+		}
+		fillRegistration(&k.request, n)
 		k.request.Instance.Ttl = longTTL()
 		var err error
 		if k.body, err = encode(k.body[:0], &k.request); err != nil {
@@ -108,20 +119,25 @@ func registerByHTTP(ctx context.Context, l *lab, name, contentType string,
 // and started again: everything that it had answered must be there.
 func (l *lab) registrations(ctx context.Context, name string, server *process.Server, answered *atomic.Int64,
 	run func(end context.Context) error) (outcome, error) {
-	end, stop := context.WithCancel(ctx)
-	defer stop()
-	finished := make(chan error, 1)
-	go func() { finished <- run(end) }()
 	before, err := server.Figures(ctx)
 	if err != nil {
 		return outcome{}, err
 	}
-	perSecond, note, err := l.rate(ctx, name, server, answered.Load)
-	if after, failure := server.Figures(ctx); failure == nil {
+	end, stop := context.WithCancel(ctx)
+	defer stop()
+	ended := make(chan struct{})
+	var failure error
+	go func() {
+		defer close(ended)
+		failure = run(end)
+	}()
+	perSecond, note, err := l.rate(ctx, name, server, answered.Load, ended)
+	if after, err := server.Figures(ctx); err == nil {
 		note += transactionNote(before, after)
 	}
 	stop()
-	if failure := <-finished; err == nil {
+	<-ended
+	if err == nil {
 		err = failure
 	}
 	if ctx.Err() != nil {

@@ -170,9 +170,9 @@ func (l *lab) heap(ctx context.Context, name string, server *process.Server) err
 	return server.SaveProfile(ctx, "heap?gc=1", filepath.Join(l.profiles, name+".heap.pprof"))
 }
 
-// rate counts what happens in a second while a load is on: after a warm-up of a quarter of the window, over the window. The note says
-// what the server's CPU time was for each.
-func (l *lab) rate(ctx context.Context, name string, server *process.Server, count func() int64) (perSecond float64, note string, err error) {
+// rate counts what happens in a second while a load is on: after a warm-up of a quarter of the window, over the window, or until the load has
+// ended, if it ends before. The note says what the server's CPU time was for each.
+func (l *lab) rate(ctx context.Context, name string, server *process.Server, count func() int64, ended <-chan struct{}) (perSecond float64, note string, err error) {
 	if err := sleep(ctx, l.window/4); err != nil {
 		return 0, "", err
 	}
@@ -185,17 +185,23 @@ func (l *lab) rate(ctx context.Context, name string, server *process.Server, cou
 		return 0, "", err
 	}
 	before, began := count(), time.Now()
-	err = sleep(ctx, l.window)
+	timer := time.NewTimer(l.window)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ended:
+	case <-ctx.Done():
+	}
 	done, took := count()-before, time.Since(began)
-	if err := errors.Join(err, profiled()); err != nil {
+	if err := errors.Join(context.Cause(ctx), profiled()); err != nil {
 		return 0, "", err
 	}
 	after, err := server.CPUTime()
 	if err != nil {
 		return 0, "", err
 	}
-	if done == 0 {
-		return 0, "", errors.New("nothing was answered")
+	if done == 0 || took < l.window/4 {
+		return 0, "", fmt.Errorf("%d were answered within %v: too few to tell", done, took)
 	}
 	cpu = after - cpu
 	note = fmt.Sprintf("server: %.2f cores, %.1f µs of CPU each", cpu.Seconds()/took.Seconds(), float64(cpu.Microseconds())/float64(done))
