@@ -47,7 +47,7 @@ generate: tools ## Make the code of api/ and the generated documents again
 	$(GO) run ./cmd/gantry settings-markdown > docs/configuration.md
 
 check-generated: generate ## Fail when generated files are not what the sources make
-	@git diff --exit-code --stat -- sdk/api internal/protocol/peer/peerv1 docs/commands.md docs/configuration.md \
+	@git diff --exit-code --stat -- sdk/api internal/protocol/peer/peerv1 examples/lending/api docs/commands.md docs/configuration.md \
 		|| { echo "generated files are stale: run make generate and commit"; exit 1; }
 
 clean: ## Remove what was built
