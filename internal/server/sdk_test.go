@@ -67,7 +67,10 @@ func TestAServicesLife(t *testing.T) {
 	<-registration.Registered()
 
 	portal := connect(t, s, gantry.WithToken(token), gantry.WithIdentity(gantry.Identity{Service: "portal"}))
-	subscription := portal.Subscribe("loan")
+	subscription, err := portal.Subscribe("loan")
+	if err != nil {
+		t.Fatal(err)
+	}
 	await(t, func() bool { return len(subscription.View().Available()) == 1 }, "the portal sees the loan service")
 
 	if status, answer := call(t, s, "ReleaseService/Publish", `{"ref":{"kind":"Config","name":"loan.yaml"},"content":"bGltaXQ6IDIw","release":true}`, bearer...); status != http.StatusOK {
