@@ -106,11 +106,16 @@ type history struct {
 	clients    int
 	// released are the acknowledged versions with their content.
 	released map[string]map[int64]string
-	unknowns int
+	// unknowns counts operations of unknown outcome by what was said of them.
+	unknowns map[string]int
+	// last is when a release was acknowledged last, by node, and pause the longest time between two.
+	last  map[string]int64
+	pause map[string]time.Duration
 }
 
 func newHistory() *history {
-	return &history{began: time.Now(), released: map[string]map[int64]string{}}
+	return &history{began: time.Now(), released: map[string]map[int64]string{}, unknowns: map[string]int{},
+		last: map[string]int64{}, pause: map[string]time.Duration{}}
 }
 
 // client is a number for one who does one thing after another.
@@ -133,15 +138,32 @@ func (h *history) add(client int, called int64, asked operation, got answer, con
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.operations = append(h.operations, porcupine.Operation{ClientId: client, Input: asked, Call: called, Output: got, Return: returned})
-	switch {
-	case got.outcome == unknown:
-		h.unknowns++
-	case asked.publish && got.outcome == done:
+	if asked.publish && got.outcome == done {
 		if h.released[asked.document] == nil {
 			h.released[asked.document] = map[int64]string{}
 		}
 		h.released[asked.document][got.version] = content
 	}
+}
+
+// doubt notes why an outcome is unknown.
+func (h *history) doubt(reason string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.unknowns) < 20 {
+		h.unknowns[reason]++
+	}
+}
+
+// progress notes that a node acknowledged a release.
+func (h *history) progress(node string) {
+	now := h.now()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if before, known := h.last[node]; known {
+		h.pause[node] = max(h.pause[node], time.Duration(now-before).Round(time.Millisecond))
+	}
+	h.last[node] = now
 }
 
 // acknowledged counts the releases that were.
@@ -164,7 +186,8 @@ func (h *history) check(t *testing.T) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	result, info := porcupine.CheckOperationsVerbose(documentModel, h.operations, checkTimeout)
-	t.Logf("%d operations of %d clients, %d of unknown outcome: %s", len(h.operations), h.clients, h.unknowns, result)
+	t.Logf("%d operations of %d clients: %s; of unknown outcome: %v; longest time between two releases: %v",
+		len(h.operations), h.clients, result, h.unknowns, h.pause)
 	if result == porcupine.Ok {
 		return
 	}

@@ -3,6 +3,7 @@
 package robustness
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -249,6 +250,7 @@ func (w *writer) publish(ctx context.Context, name string, expected int64) error
 	switch reason := reasonOf(err); {
 	case err == nil:
 		w.load.history.add(w.id, called, asked, answer{version: published.Version}, content)
+		w.load.history.progress(w.api.base)
 		w.note(name, published.Version)
 	case reason == "document.version_conflict":
 		w.load.history.add(w.id, called, asked, answer{outcome: conflict}, "")
@@ -256,6 +258,7 @@ func (w *writer) publish(ctx context.Context, name string, expected int64) error
 		// Nothing happened, says the server; if something did, a read finds a version that nobody made.
 	default:
 		w.load.history.add(w.id, called, asked, answer{outcome: unknown}, "")
+		w.load.history.doubt(cmp.Or(reason, "no answer"))
 		w.id = w.load.history.client() // the operation may last, and a client does one thing at a time
 	}
 	return err

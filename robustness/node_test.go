@@ -56,11 +56,31 @@ func newNodeAt(t *testing.T, name, namespace, host string, args ...string) *node
 			n.dump()
 		}
 		n.kill()
+		n.checkLog()
 		if t.Failed() {
 			n.keepLog()
 		}
 	})
 	return n
+}
+
+// checkLog fails the test for what only a defect makes a server say, whatever happens to it.
+func (n *node) checkLog() {
+	data, err := os.ReadFile(n.logPath)
+	if err != nil {
+		return // it was never started
+	}
+	count := 0
+	for line := range strings.Lines(string(data)) {
+		if strings.HasPrefix(line, "SIGQUIT") {
+			return // we asked for what follows
+		}
+		if strings.Contains(line, `msg="a request failed"`) || strings.Contains(line, `msg="a request panicked"`) || strings.HasPrefix(line, "panic:") {
+			if count++; count <= 5 {
+				n.t.Errorf("%s: %s", n.name, line)
+			}
+		}
+	}
 }
 
 // dump ends the process with all its goroutines in the log.

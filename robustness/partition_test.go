@@ -99,3 +99,25 @@ func TestPartitionOfTwo(t *testing.T) {
 	l.check(c.nodes)
 	f.check()
 }
+
+// TestSessionsLeaveMinority keeps a node from the leader, but not from its clients, for as long as it takes. To the others the sessions on
+// it are lost after their ttl, so clients that reach another node must go there, although theirs answers.
+func TestSessionsLeaveMinority(t *testing.T) {
+	t.Parallel()
+	c := newNetworkCluster(t)
+	f := startFleet(t, c, 8, 0)
+	ordered := c.leaderFirst()
+	leader, follower, third := ordered[0], ordered[1], ordered[2]
+	stranded := f.addSession("loan-stranded", f.home(), 0, follower)
+	f.settle()
+	if on := stranded.client.Connection().Address; on != follower.grpc {
+		t.Fatalf("the session is on %s, not on %s", on, follower.grpc)
+	}
+	c.network.cutPair(leader.name, follower.name)
+	c.awaitNodes(leader, third)
+	f.awaitSessions(sessionTTL, leader, third)
+	c.network.healPair(leader.name, follower.name)
+	follower.awaitReady()
+	c.awaitAgreement()
+	f.check()
+}
