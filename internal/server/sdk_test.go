@@ -79,7 +79,9 @@ func TestAServicesLife(t *testing.T) {
 	await(t, func() bool { return binding.Get().Limit == 20 }, "the new limit is bound")
 	await(t, func() bool {
 		_, answer := call(t, s, "ReleaseService/Applied", `{"ref":{"kind":"Config","name":"loan.yaml"}}`, bearer...)
-		var applied struct{ Reports []struct{ Version, WantedVersion string } }
+		var applied struct {
+			Reports []struct{ Version, WantedVersion string }
+		}
 		if err := json.Unmarshal([]byte(answer), &applied); err != nil {
 			t.Fatal(err)
 		}
