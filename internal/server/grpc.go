@@ -30,7 +30,7 @@ const (
 
 func (s *Server) serveGRPC() {
 	options := []grpc.ServerOption{
-		grpc.ReadBufferSize(grpcBuffer), grpc.WriteBufferSize(grpcBuffer), grpc.SharedWriteBuffer(true),
+		grpc.ReadBufferSize(grpcBuffer), grpc.WriteBufferSize(grpcBuffer),
 		grpc.MaxRecvMsgSize(grpcMessageBytes), grpc.MaxConcurrentStreams(1000),
 		grpc.ConnectionTimeout(headerTimeout),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
