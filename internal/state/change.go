@@ -8,6 +8,9 @@ import (
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/raft/v3"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/gantry-platform/gantry/internal/fault"
 )
@@ -129,13 +132,14 @@ func (s *Store) translate(err error) error {
 	case errors.Is(err, rpctypes.ErrNoSpace):
 		return fault.New(fault.Unavailable, "state.disk_full", "the state has reached its size limit").
 			Hinted("raise --state-quota, or remove old documents, then run `gantry cluster disarm`").Because(err)
-	case errors.Is(err, rpctypes.ErrStopped):
-		return errClosing()
-	case errors.Is(err, rpctypes.ErrNoLeader):
+	case errors.Is(err, rpctypes.ErrNoLeader), errors.Is(err, raft.ErrProposalDropped):
+		// Dropped, as while leadership moves: it was not even proposed.
 		return errNoQuorum().Because(err)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, rpctypes.ErrTimeout),
 		errors.Is(err, rpctypes.ErrTimeoutDueToLeaderFail), errors.Is(err, rpctypes.ErrTimeoutDueToConnectionLost),
-		errors.Is(err, rpctypes.ErrLeaderChanged), errors.Is(err, rpctypes.ErrGRPCTimeout):
+		errors.Is(err, rpctypes.ErrLeaderChanged), errors.Is(err, rpctypes.ErrGRPCTimeout),
+		// This member stopped, or the connection to an external etcd broke, with the change on its way.
+		errors.Is(err, rpctypes.ErrStopped), errors.Is(err, raft.ErrStopped), status.Code(err) == codes.Unavailable:
 		return errUnknown(err)
 	default:
 		return fmt.Errorf("state: %w", err)
