@@ -14,7 +14,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"connectrpc.com/connect"
@@ -26,8 +25,6 @@ import (
 const (
 	// startTimeout bounds a start, with everything that a large state takes to load.
 	startTimeout = 60 * time.Second
-	// stopTimeout is more than the server's own bound of a graceful stop.
-	stopTimeout = 25 * time.Second
 	// readyPoll is how often /readyz is asked, and so how exact the time to ready is.
 	readyPoll = 2 * time.Millisecond
 )
@@ -261,18 +258,6 @@ func (s *Server) SaveProfile(ctx context.Context, profile, path string) error {
 	}
 	_, err = io.Copy(file, response.Body)
 	return errors.Join(err, file.Close())
-}
-
-// Stop ends the server in order, as a supervisor does; one that does not end in time is killed.
-func (s *Server) Stop() {
-	_ = s.command.Process.Signal(syscall.SIGTERM) // it may have ended by itself
-	timer := time.NewTimer(stopTimeout)
-	defer timer.Stop()
-	select {
-	case <-s.exited:
-	case <-timer.C:
-		s.Kill()
-	}
 }
 
 // Kill ends the server without warning and waits until it is gone.
