@@ -126,7 +126,7 @@ func TestDiskNearlyFull(t *testing.T) {
 	t.Parallel()
 	d, n := newDiskNode(t)
 	l := startLoad(t, []*node{n})
-	l.awaitProgress(10 * time.Second)
+	l.awaitProgress(10*time.Second, n)
 	d.fill(40 * mebibyte)
 	awaitDiskFull(t, n)
 	if _, err := n.api.releases.Get(t.Context(), &gantryv1.GetRequest{Ref: configRef(documentName(0))}); err != nil {
@@ -134,11 +134,11 @@ func TestDiskNearlyFull(t *testing.T) {
 	}
 	d.clear()
 	n.awaitReady()
-	l.awaitProgress(15 * time.Second)
+	l.awaitProgress(15*time.Second, n)
 	n.kill()
 	n.start()
 	n.awaitReady()
-	l.awaitProgress(15 * time.Second)
+	l.awaitProgress(15*time.Second, n)
 	l.check([]*node{n})
 }
 
@@ -167,7 +167,7 @@ func TestDiskFullAtOnce(t *testing.T) {
 	t.Parallel()
 	d, n := newDiskNode(t)
 	l := startLoad(t, []*node{n})
-	l.awaitProgress(10 * time.Second)
+	l.awaitProgress(10*time.Second, n)
 	d.fill(0)
 	n.awaitFullOrEnded()
 	n.kill()
@@ -180,7 +180,7 @@ func TestDiskFullAtOnce(t *testing.T) {
 	d.clear()
 	n.start()
 	n.awaitReady()
-	l.awaitProgress(15 * time.Second)
+	l.awaitProgress(15*time.Second, n)
 	l.check([]*node{n})
 }
 

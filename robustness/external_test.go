@@ -109,11 +109,11 @@ func TestExternal(t *testing.T) {
 	c.awaitNodes(c.nodes...)
 	f := startFleet(t, c, 4, 3)
 	l := startLoad(t, c.nodes)
-	l.awaitProgress(10 * time.Second)
+	l.awaitProgress(10*time.Second, c.nodes...)
 
 	victim := c.nodes[0]
 	victim.kill()
-	l.awaitProgress(15 * time.Second)
+	l.awaitProgress(15*time.Second, c.nodes[1])
 	c.awaitNodes(c.nodes[1])
 	f.awaitSessions(20*time.Second, c.nodes[1])
 	victim.start()
@@ -128,7 +128,7 @@ func TestExternal(t *testing.T) {
 	for _, n := range c.nodes {
 		n.awaitReady()
 	}
-	l.awaitProgress(20 * time.Second)
+	l.awaitProgress(20*time.Second, c.nodes...)
 
 	l.end()
 	c.awaitAgreement()

@@ -13,21 +13,20 @@ func TestKill(t *testing.T) {
 	c := newCluster(t)
 	f := startFleet(t, c, 6, 3)
 	l := startLoad(t, c.nodes)
-	l.awaitProgress(10 * time.Second)
+	l.awaitProgress(10*time.Second, c.nodes...)
 	for round, victim := range c.leaderFirst() {
 		if round == 0 {
 			killWithServices(f, victim)
 		}
 		victim.kill()
-		l.awaitProgress(15 * time.Second)
+		l.awaitProgress(15*time.Second, c.without(victim)...)
 		c.awaitNodes(c.without(victim)...)
 		f.awaitSessions(20*time.Second, c.without(victim)...)
-		l.awaitProgress(15 * time.Second)
 		victim.start()
 		victim.awaitReady()
 		c.awaitNodes(c.nodes...)
 	}
-	l.awaitProgress(15 * time.Second)
+	l.awaitProgress(15*time.Second, c.nodes...)
 
 	for _, n := range c.nodes {
 		n.kill()
@@ -39,7 +38,7 @@ func TestKill(t *testing.T) {
 		n.awaitReady()
 	}
 	f.awaitSessions(30*time.Second, c.nodes...)
-	l.awaitProgress(15 * time.Second)
+	l.awaitProgress(15*time.Second, c.nodes...)
 
 	l.end()
 	c.awaitAgreement()

@@ -100,16 +100,25 @@ func (l *load) violated(format string, args ...any) {
 	}
 }
 
-// awaitProgress waits until some more releases were acknowledged.
-func (l *load) awaitProgress(within time.Duration) {
+// awaitProgress waits until each of these nodes has acknowledged some more releases.
+func (l *load) awaitProgress(within time.Duration, nodes ...*node) {
 	l.t.Helper()
-	want := l.history.acknowledged() + 10
+	began := time.Now()
+	want := map[string]int{}
+	for _, n := range nodes {
+		want[n.api.base] = l.history.progressOf(n.api.base) + 5
+	}
 	eventually(l.t, within, func(context.Context) error {
-		if have := l.history.acknowledged(); have < want {
-			return fmt.Errorf("%d releases were acknowledged, not %d", have, want)
+		for base, count := range want {
+			if have := l.history.progressOf(base); have < count {
+				return fmt.Errorf("%s has acknowledged %d releases, not %d", base, have, count)
+			}
 		}
 		return nil
 	})
+	if took := time.Since(began); took > 3*time.Second {
+		l.t.Logf("it took %v until all of %v acknowledged releases", took.Round(10*time.Millisecond), names(nodes))
+	}
 }
 
 // check looks at everything that the clients saw, and at what the nodes have of it now.
@@ -250,7 +259,7 @@ func (w *writer) publish(ctx context.Context, name string, expected int64) error
 	switch reason := reasonOf(err); {
 	case err == nil:
 		w.load.history.add(w.id, called, asked, answer{version: published.Version}, content)
-		w.load.history.progress(w.api.base)
+		w.load.history.progressed(w.api.base)
 		w.note(name, published.Version)
 	case reason == "document.version_conflict":
 		w.load.history.add(w.id, called, asked, answer{outcome: conflict}, "")

@@ -20,7 +20,7 @@ func TestMembership(t *testing.T) {
 	c := newCluster(t)
 	f := startFleet(t, c, 5, 3)
 	l := startLoad(t, c.nodes)
-	l.awaitProgress(10 * time.Second)
+	l.awaitProgress(10*time.Second, c.nodes...)
 
 	fourth := newNode(t, "n4", c.settings("--authentication", "off", "--join", c.nodes[1].cluster)...)
 	fourth.start()
@@ -30,7 +30,7 @@ func TestMembership(t *testing.T) {
 	c.awaitNodes(c.nodes...)
 	f.settle()
 	f.observe(fourth)
-	l.awaitProgress(15 * time.Second)
+	l.awaitProgress(15*time.Second, c.loaded(c.nodes)...)
 
 	victim := c.leaderFirst()[0]
 	others := c.without(victim)
@@ -43,7 +43,7 @@ func TestMembership(t *testing.T) {
 	c.awaitVoters(names(others)...)
 	c.awaitNodes(others...)
 	f.awaitSessions(20*time.Second, others...)
-	l.awaitProgress(15 * time.Second)
+	l.awaitProgress(15*time.Second, c.loaded(others)...)
 
 	// Its folder is of no use any more, and the server says so.
 	victim.start()
@@ -60,11 +60,11 @@ func TestMembership(t *testing.T) {
 	c.nodes = append(c.nodes, victim)
 	c.awaitVoters(names(c.nodes)...)
 	c.awaitNodes(c.nodes...)
-	l.awaitProgress(15 * time.Second)
+	l.awaitProgress(15*time.Second, c.loaded(c.nodes)...)
 
 	// After the first start --join has done its work: a restart needs nobody.
 	victim.kill()
-	l.awaitProgress(15 * time.Second)
+	l.awaitProgress(15*time.Second, c.loaded(others)...)
 	victim.start()
 	victim.awaitReady()
 
@@ -91,6 +91,17 @@ func removeMember(t *testing.T, through *node, name string) {
 		}
 		return err
 	})
+}
+
+// loaded are those of the nodes that clients of the load are on: all but the fourth.
+func (c *cluster) loaded(nodes []*node) []*node {
+	var all []*node
+	for _, n := range nodes {
+		if n.name != "n4" {
+			all = append(all, n)
+		}
+	}
+	return all
 }
 
 // awaitVoters waits until these are the members of the state, and all of them vote.

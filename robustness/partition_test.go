@@ -24,11 +24,11 @@ func TestPartition(t *testing.T) {
 	}
 	f.settle()
 	l := startLoad(t, c.nodes)
-	l.awaitProgress(10 * time.Second)
+	l.awaitProgress(10*time.Second, c.nodes...)
 	for round, victim := range c.leaderFirst() {
 		others := c.without(victim)
 		c.network.cut(victim.name)
-		l.awaitProgress(20 * time.Second)
+		l.awaitProgress(20*time.Second, others...)
 		c.awaitNodes(others...)
 		late := checkCutOff(t, f, victim, fmt.Sprintf("loan-late-%d", round))
 		if round == 0 {
@@ -40,7 +40,7 @@ func TestPartition(t *testing.T) {
 		c.awaitNodes(c.nodes...)
 		f.add(late)
 		f.settle()
-		l.awaitProgress(15 * time.Second)
+		l.awaitProgress(15*time.Second, c.nodes...)
 	}
 	l.end()
 	c.awaitAgreement()
@@ -84,16 +84,16 @@ func TestPartitionOfTwo(t *testing.T) {
 	c := newNetworkCluster(t)
 	f := startFleet(t, c, 5, 3)
 	l := startLoad(t, c.nodes)
-	l.awaitProgress(10 * time.Second)
+	l.awaitProgress(10*time.Second, c.nodes...)
 	ordered := c.leaderFirst()
 	leader, follower, third := ordered[0], ordered[1], ordered[2]
 	c.network.cutPair(leader.name, follower.name)
 	c.awaitNodes(leader, third)
-	l.awaitProgress(20 * time.Second)
+	l.awaitProgress(20*time.Second, leader, third)
 	c.network.healPair(leader.name, follower.name)
 	follower.awaitReady()
 	c.awaitNodes(c.nodes...)
-	l.awaitProgress(15 * time.Second)
+	l.awaitProgress(15*time.Second, c.nodes...)
 	l.end()
 	c.awaitAgreement()
 	l.check(c.nodes)

@@ -132,19 +132,22 @@ func (s *Store) translate(err error) error {
 	case errors.Is(err, rpctypes.ErrNoSpace):
 		return fault.New(fault.Unavailable, "state.disk_full", "the state has reached its size limit").
 			Hinted("raise --state-quota, or remove old documents, then run `gantry cluster disarm`").Because(err)
-	case errors.Is(err, rpctypes.ErrNoLeader), errors.Is(err, raft.ErrProposalDropped):
+	case errors.Is(err, rpctypes.ErrNoLeader), isRaft(err, raft.ErrProposalDropped):
 		// Dropped, as while leadership moves: it was not even proposed.
 		return errNoQuorum().Because(err)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, rpctypes.ErrTimeout),
 		errors.Is(err, rpctypes.ErrTimeoutDueToLeaderFail), errors.Is(err, rpctypes.ErrTimeoutDueToConnectionLost),
 		errors.Is(err, rpctypes.ErrLeaderChanged), errors.Is(err, rpctypes.ErrGRPCTimeout),
 		// This member stopped, or the connection to an external etcd broke, with the change on its way.
-		errors.Is(err, rpctypes.ErrStopped), errors.Is(err, raft.ErrStopped), status.Code(err) == codes.Unavailable:
+		errors.Is(err, rpctypes.ErrStopped), isRaft(err, raft.ErrStopped), status.Code(err) == codes.Unavailable:
 		return errUnknown(err)
 	default:
 		return fmt.Errorf("state: %w", err)
 	}
 }
+
+// isRaft reports whether an error is one of raft's, which etcd passes on as a status with nothing but its text.
+func isRaft(err, target error) bool { return status.Convert(err).Message() == target.Error() }
 
 // compare turns a condition into etcd's.
 func (s *Store) compare(c Condition) clientv3.Cmp {
