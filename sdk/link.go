@@ -258,17 +258,28 @@ func (l *link) read() error {
 	}
 }
 
+func (l *link) replied(reply *gantryv1.Reply) error {
+	l.mu.Lock()
+	answer := l.pending[reply.GetRequestId()]
+	delete(l.pending, reply.GetRequestId())
+	l.mu.Unlock()
+	if answer == nil {
+		return fmt.Errorf("%w: a reply to request %d, which nobody waits for", errNonsense, reply.GetRequestId())
+	}
+	answer(reply, fromFailure(reply.GetFailure()))
+	return nil
+}
+
 func (l *link) receive(message *gantryv1.ServerMessage) error {
 	switch m := message.GetMessage().(type) {
 	case *gantryv1.ServerMessage_Reply:
-		l.mu.Lock()
-		answer := l.pending[m.Reply.GetRequestId()]
-		delete(l.pending, m.Reply.GetRequestId())
-		l.mu.Unlock()
-		if answer == nil {
-			return fmt.Errorf("%w: a reply to request %d, which nobody waits for", errNonsense, m.Reply.GetRequestId())
+		return l.replied(m.Reply)
+	case *gantryv1.ServerMessage_Replies:
+		for _, reply := range m.Replies.GetReplies() {
+			if err := l.replied(reply); err != nil {
+				return err
+			}
 		}
-		answer(m.Reply, fromFailure(m.Reply.GetFailure()))
 	case *gantryv1.ServerMessage_ServiceEvent:
 		l.client.serviceChanged(l, m.ServiceEvent)
 	case *gantryv1.ServerMessage_DocumentEvent:

@@ -59,6 +59,7 @@ func (c *cli) serve(ctx context.Context, settings *server.Settings) error {
 	if settings.Dev {
 		fmt.Fprintln(c.out, "  development mode: loopback only, no authentication")
 	}
+	go server.KeepMemory(ctx)
 	select {
 	case <-ctx.Done():
 		fmt.Fprintln(c.errOut, "stopping")

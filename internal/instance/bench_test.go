@@ -4,8 +4,12 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"strconv"
+	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/gantry-platform/gantry/internal/instance"
 	"github.com/gantry-platform/gantry/internal/state"
@@ -103,6 +107,80 @@ func BenchmarkRegisterSession(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(k)/b.Elapsed().Seconds(), "registrations/s")
+}
+
+// BenchmarkRegisterStream is 128 sessions with 8 registrations under way each, one a call. It prints the processor
+// time of a registration, etcd's part included.
+func BenchmarkRegisterStream(b *testing.B) {
+	const sessions, window = 128, 8
+	r, _ := bench(b)
+	open := make([]*instance.Session, sessions)
+	for n := range open {
+		open[n] = r.OpenSession(instance.SessionOptions{})
+	}
+	labels := benchRegistration(instance.Service{}, 0).Instance
+	var next atomic.Int64
+	var group sync.WaitGroup
+	b.ReportAllocs()
+	b.ResetTimer()
+	before := processorTime(b)
+	for n := range sessions * window {
+		group.Go(func() {
+			for k := int(next.Add(1)); k <= b.N; k = int(next.Add(1)) {
+				m := &gantryv1.Instance{Address: "10.0.0.1", Id: "instance-" + strconv.Itoa(k), Port: 8080, Labels: labels.Labels, Metadata: labels.Metadata}
+				service := instance.Service{Name: "service-" + strconv.Itoa(k%200)}
+				if _, err := open[n%sessions].Register(context.Background(), []instance.Registration{{Service: service, Instance: m}}); err != nil {
+					b.Error(err)
+				}
+			}
+		})
+	}
+	group.Wait()
+	b.ReportMetric(float64((processorTime(b)-before).Microseconds())/float64(b.N), "cpu-us/op")
+}
+
+// processorTime is what this process has used.
+func processorTime(b *testing.B) time.Duration {
+	b.Helper()
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+}
+
+// liveHeap is what the heap holds after a collection.
+func liveHeap() int64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+// BenchmarkSessionMemory prints what an instance costs the registry of the node that holds its session: 100 sessions
+// of 1,000. What etcd keeps for it is in that too.
+func BenchmarkSessionMemory(b *testing.B) {
+	const sessions, each = 100, 1000
+	r, store := bench(b)
+	without := liveHeap()
+	for b.Loop() {
+		for n := range sessions {
+			s := r.OpenSession(instance.SessionOptions{})
+			for from := 0; from < each; from += 500 {
+				batch := make([]instance.Registration, 500)
+				for k := range batch {
+					batch[k] = benchRegistration(instance.Service{Name: "service-" + strconv.Itoa((from+k)%200)}, n*each+from+k)
+				}
+				if _, err := s.Register(b.Context(), batch); err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+	}
+	b.ReportMetric(float64(liveHeap()-without)/(sessions*each), "B/instance")
+	runtime.KeepAlive(r)
+	runtime.KeepAlive(store)
 }
 
 func BenchmarkRegisterAgain(b *testing.B) {
@@ -214,14 +292,7 @@ func BenchmarkMemory(b *testing.B) {
 	const services, each = 100, 1000
 	r, store := bench(b)
 	fill(b, r, services, each)
-	heap := func() int64 {
-		runtime.GC()
-		runtime.GC()
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		return int64(m.HeapAlloc)
-	}
-	without := heap()
+	without := liveHeap()
 	second := statetest.Second(b, store)
 	other := instance.New(instance.Options{Store: second})
 	statetest.Start(b, second)
@@ -236,6 +307,6 @@ func BenchmarkMemory(b *testing.B) {
 			}
 		}
 	}
-	b.ReportMetric(float64(heap()-without)/(services*each), "B/instance")
+	b.ReportMetric(float64(liveHeap()-without)/(services*each), "B/instance")
 	runtime.KeepAlive(other)
 }

@@ -106,8 +106,10 @@ func FuzzSession(f *testing.F) {
 			if err != nil || answer.GetPong() != nil {
 				return
 			}
-			if failure := answer.GetReply().GetFailure(); failure.GetCode() == uint32(codes.Internal) {
-				t.Fatalf("%v: %v", &message, failure)
+			for _, reply := range append(answer.GetReplies().GetReplies(), answer.GetReply()) {
+				if failure := reply.GetFailure(); failure.GetCode() == uint32(codes.Internal) {
+					t.Fatalf("%v: %v", &message, failure)
+				}
 			}
 		}
 	})

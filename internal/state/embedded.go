@@ -68,6 +68,9 @@ const (
 const (
 	snapshotEntries = 500
 	catchUpEntries  = 200
+	// A member that is alone has nobody who could be behind.
+	aloneSnapshotEntries = 100
+	aloneCatchUpEntries  = 1
 )
 
 // retainedRevisions is the history that etcd keeps for watches that resume: at a thousand transactions a
@@ -165,6 +168,7 @@ func (s *Store) configurePeers(c *embed.Config, name string) error {
 	members := o.Members
 	if o.PeerListen == "" {
 		c.TickMs, c.ElectionMs = 20, 200
+		c.SnapshotCount, c.SnapshotCatchUpEntries = aloneSnapshotEntries, aloneCatchUpEntries
 		advertise := url.URL{Scheme: "http", Host: "localhost:2380"}
 		c.AdvertisePeerUrls = []url.URL{advertise}
 		c.InitialCluster = name + "=" + advertise.String()

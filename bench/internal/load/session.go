@@ -97,7 +97,14 @@ func (s *Session) receive() {
 			s.err = err
 			return
 		}
-		if s.options.Receive != nil {
+		if s.options.Receive == nil {
+			continue
+		}
+		replies := message.GetReplies().GetReplies()
+		for _, reply := range replies {
+			s.options.Receive(s, &gantryv1.ServerMessage{Message: &gantryv1.ServerMessage_Reply{Reply: reply}})
+		}
+		if replies == nil {
 			s.options.Receive(s, message)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -42,8 +43,8 @@ type sessions struct {
 	nextID  uint64
 }
 
-// session is one open stream. Its goroutines: the one that grpc-go calls reads and acts, one writes, one pushes services and one pushes
-// documents. They end together with ctx.
+// session is one open stream. Its goroutines: one reads and acts, one writes, one pushes services, one pushes documents, and the
+// one that grpc-go calls watches the time and cleans up. They end together with ctx.
 type session struct {
 	api    *API
 	ctx    context.Context
@@ -57,11 +58,18 @@ type session struct {
 	outgoing   chan *gantryv1.ServerMessage
 	workers    sync.WaitGroup
 
+	// heard is when the last message came, in time since opened.
+	opened time.Time
+	heard  atomic.Int64
+	// acting is held while a message is acted on. Nothing is done after ended is set.
+	acting sync.Mutex
+	ended  bool
+
 	// registering holds what is being committed, so that messages about the same instance keep their order.
 	registering sync.WaitGroup
 	slots       chan struct{}
 	mu          sync.Mutex
-	pending     map[pendingID]int
+	pending     map[pendingID]struct{}
 }
 
 type pendingID struct {
@@ -98,14 +106,16 @@ func (a *API) serveSession(stream grpc.BidiStreamingServer[gantryv1.ClientMessag
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	incoming := receive(ctx, stream, cancel)
-	hello, err := awaitHello(ctx, incoming)
+	r := &reader{stream: stream, cancel: cancel, first: make(chan *gantryv1.ClientMessage, 1), session: make(chan *session, 1)}
+	go r.run()
+	defer close(r.session) // a reader that waits for its session, because there will be none, ends
+	hello, err := awaitHello(ctx, r.first)
 	if err != nil {
 		return err
 	}
 	s := &session{api: a, ctx: ctx, cancel: cancel, subject: hello.GetSubject(), instances: a.Instances.OpenSession(instance.SessionOptions{}),
 		subscriber: a.Instances.Subscribe(), outgoing: make(chan *gantryv1.ServerMessage, outgoingMessages),
-		slots: make(chan struct{}, registersInFlight), pending: map[pendingID]int{}}
+		slots: make(chan struct{}, registersInFlight), pending: map[pendingID]struct{}{}, opened: time.Now()}
 	if s.subject == nil {
 		s.subject = &gantryv1.Subject{}
 	}
@@ -130,7 +140,8 @@ func (a *API) serveSession(stream grpc.BidiStreamingServer[gantryv1.ClientMessag
 	s.workers.Go(func() { s.send(stream) })
 	s.workers.Go(s.pushServices)
 	s.workers.Go(s.pushDocuments)
-	err = s.run(incoming)
+	r.session <- s
+	err = s.watchTime()
 	s.end(err)
 	return err
 }
@@ -144,25 +155,36 @@ func (a *API) identifyStream(ctx context.Context) (context.Context, error) {
 	return a.identify(ctx, authorization, hostOf(ctx))
 }
 
-// receive reads a stream in a goroutine of its own, so that the session can watch the time as well. The goroutine ends when
-// the stream does, which is when the handler returns.
-func receive(ctx context.Context, stream grpc.BidiStreamingServer[gantryv1.ClientMessage, gantryv1.ServerMessage], cancel context.CancelCauseFunc) <-chan *gantryv1.ClientMessage {
-	incoming := make(chan *gantryv1.ClientMessage)
-	go func() {
-		for {
-			message, err := stream.Recv()
-			if err != nil {
-				cancel(err)
-				return
-			}
-			select {
-			case incoming <- message:
-			case <-ctx.Done():
-				return
-			}
+// reader reads a stream in a goroutine of its own, because nothing but the end of the handler ends a Recv. It acts on what it reads
+// itself: handing every message on would cost more than many of them do.
+type reader struct {
+	stream  grpc.BidiStreamingServer[gantryv1.ClientMessage, gantryv1.ServerMessage]
+	cancel  context.CancelCauseFunc
+	first   chan *gantryv1.ClientMessage
+	session chan *session
+}
+
+func (r *reader) run() {
+	message, err := r.stream.Recv()
+	if err != nil {
+		r.cancel(err)
+		return
+	}
+	r.first <- message
+	s := <-r.session
+	if s == nil {
+		return
+	}
+	for {
+		message, err := r.stream.Recv()
+		if err == nil {
+			err = s.receive(message)
 		}
-	}()
-	return incoming
+		if err != nil {
+			r.cancel(err)
+			return
+		}
+	}
 }
 
 func awaitHello(ctx context.Context, incoming <-chan *gantryv1.ClientMessage) (*gantryv1.Hello, error) {
@@ -209,26 +231,34 @@ func streamEnd(ctx context.Context) error {
 	return nil
 }
 
-// run acts on what the client sends until the stream ends or falls silent.
-func (s *session) run(incoming <-chan *gantryv1.ClientMessage) error {
-	silence := time.NewTimer(silenceLimit)
-	defer silence.Stop()
+// watchTime returns when the stream has ended, or has been silent for too long.
+func (s *session) watchTime() error {
+	ticker := time.NewTicker(pingInterval)
+	defer ticker.Stop()
 	for {
 		select {
-		case message := <-incoming:
-			silence.Reset(silenceLimit)
-			if identity := access.FromContext(s.ctx); !identity.Active() {
-				return access.Require(s.ctx, mayRead, instance.Default)
+		case <-ticker.C:
+			if time.Since(s.opened)-time.Duration(s.heard.Load()) > silenceLimit {
+				return fault.New(fault.DeadlineExceeded, "session.silent", "nothing was heard for %v", silenceLimit).Hinted("send a ping every %v", pingInterval)
 			}
-			if err := s.act(message); err != nil {
-				return err
-			}
-		case <-silence.C:
-			return fault.New(fault.DeadlineExceeded, "session.silent", "nothing was heard for %v", silenceLimit).Hinted("send a ping every %v", pingInterval)
 		case <-s.ctx.Done():
 			return streamEnd(s.ctx)
 		}
 	}
+}
+
+// receive acts on a message, unless the session has ended.
+func (s *session) receive(message *gantryv1.ClientMessage) error {
+	s.heard.Store(int64(time.Since(s.opened)))
+	if identity := access.FromContext(s.ctx); !identity.Active() {
+		return access.Require(s.ctx, mayRead, instance.Default)
+	}
+	s.acting.Lock()
+	defer s.acting.Unlock()
+	if s.ended {
+		return context.Cause(s.ctx)
+	}
+	return s.act(message)
 }
 
 // act does what one message asks for. An error ends the stream; what only concerns the message is answered.
@@ -312,12 +342,12 @@ func (s *session) begin(keys []pendingID) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, key := range keys {
-		if s.pending[key] > 0 {
+		if _, waits := s.pending[key]; waits {
 			return false
 		}
 	}
 	for _, key := range keys {
-		s.pending[key]++
+		s.pending[key] = struct{}{}
 	}
 	s.registering.Add(1)
 	return true
@@ -327,6 +357,9 @@ func (s *session) finish(keys []pendingID) {
 	s.mu.Lock()
 	for _, key := range keys {
 		delete(s.pending, key)
+	}
+	if len(s.pending) == 0 && len(keys) > registersInFlight {
+		s.pending = map[pendingID]struct{}{} // a map never shrinks, and a fleet may register once in a message of a thousand
 	}
 	s.mu.Unlock()
 	s.registering.Done()
@@ -413,19 +446,53 @@ func (s *session) queue(message *gantryv1.ServerMessage) {
 	}
 }
 
-// send is the only writer of the stream.
+// send is the only writer of the stream. Replies that are ready together, as after a commit that many registrations shared, go in
+// one message: each message costs both ends more than what it says.
 func (s *session) send(stream grpc.BidiStreamingServer[gantryv1.ClientMessage, gantryv1.ServerMessage]) {
 	for {
 		select {
 		case message := <-s.outgoing:
-			if err := stream.Send(message); err != nil {
-				s.cancel(err)
-				return
+			for message != nil {
+				var next *gantryv1.ServerMessage
+				if message.GetReply() != nil {
+					message, next = s.joinReplies(message)
+				}
+				if err := stream.Send(message); err != nil {
+					s.cancel(err)
+					return
+				}
+				message = next
 			}
 		case <-s.ctx.Done():
 			return
 		}
 	}
+}
+
+// joinReplies takes the replies that wait behind one, up to what is none, which it returns as next.
+func (s *session) joinReplies(first *gantryv1.ServerMessage) (joined, next *gantryv1.ServerMessage) {
+	var all []*gantryv1.Reply
+	for len(all) < outgoingMessages {
+		select {
+		case message := <-s.outgoing:
+			reply := message.GetReply()
+			if reply == nil {
+				next = message
+				break
+			}
+			if all == nil {
+				all = append(all, first.GetReply())
+			}
+			all = append(all, reply)
+			continue
+		default:
+		}
+		break
+	}
+	if all == nil {
+		return first, next
+	}
+	return &gantryv1.ServerMessage{Message: &gantryv1.ServerMessage_Replies{Replies: &gantryv1.Replies{Replies: all}}}, next
 }
 
 func (s *session) pushServices() {
@@ -461,6 +528,9 @@ func (s *session) pushDocuments() {
 func (s *session) end(err error) {
 	s.api.sessions.remove(s)
 	s.cancel(err)
+	s.acting.Lock()
+	s.ended = true
+	s.acting.Unlock()
 	s.registering.Wait()
 	s.workers.Wait()
 	s.subscriber.Close()

@@ -268,6 +268,7 @@ type ServerMessage struct {
 	//	*ServerMessage_DocumentEvent
 	//	*ServerMessage_Pong
 	//	*ServerMessage_GoAway
+	//	*ServerMessage_Replies
 	Message       isServerMessage_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -364,6 +365,15 @@ func (x *ServerMessage) GetGoAway() *GoAway {
 	return nil
 }
 
+func (x *ServerMessage) GetReplies() *Replies {
+	if x != nil {
+		if x, ok := x.Message.(*ServerMessage_Replies); ok {
+			return x.Replies
+		}
+	}
+	return nil
+}
+
 type isServerMessage_Message interface {
 	isServerMessage_Message()
 }
@@ -393,6 +403,11 @@ type ServerMessage_GoAway struct {
 	GoAway *GoAway `protobuf:"bytes,6,opt,name=go_away,json=goAway,proto3,oneof"`
 }
 
+type ServerMessage_Replies struct {
+	// Several replies that were ready together.
+	Replies *Replies `protobuf:"bytes,7,opt,name=replies,proto3,oneof"`
+}
+
 func (*ServerMessage_Welcome) isServerMessage_Message() {}
 
 func (*ServerMessage_Reply) isServerMessage_Message() {}
@@ -404,6 +419,52 @@ func (*ServerMessage_DocumentEvent) isServerMessage_Message() {}
 func (*ServerMessage_Pong) isServerMessage_Message() {}
 
 func (*ServerMessage_GoAway) isServerMessage_Message() {}
+
+func (*ServerMessage_Replies) isServerMessage_Message() {}
+
+type Replies struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Replies       []*Reply               `protobuf:"bytes,1,rep,name=replies,proto3" json:"replies,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Replies) Reset() {
+	*x = Replies{}
+	mi := &file_gantry_v1_session_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Replies) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Replies) ProtoMessage() {}
+
+func (x *Replies) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_v1_session_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Replies.ProtoReflect.Descriptor instead.
+func (*Replies) Descriptor() ([]byte, []int) {
+	return file_gantry_v1_session_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Replies) GetReplies() []*Reply {
+	if x != nil {
+		return x.Replies
+	}
+	return nil
+}
 
 type Hello struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -417,7 +478,7 @@ type Hello struct {
 
 func (x *Hello) Reset() {
 	*x = Hello{}
-	mi := &file_gantry_v1_session_proto_msgTypes[2]
+	mi := &file_gantry_v1_session_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -429,7 +490,7 @@ func (x *Hello) String() string {
 func (*Hello) ProtoMessage() {}
 
 func (x *Hello) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_session_proto_msgTypes[2]
+	mi := &file_gantry_v1_session_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -442,7 +503,7 @@ func (x *Hello) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hello.ProtoReflect.Descriptor instead.
 func (*Hello) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_session_proto_rawDescGZIP(), []int{2}
+	return file_gantry_v1_session_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Hello) GetClient() string {
@@ -473,7 +534,7 @@ type Welcome struct {
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_gantry_v1_session_proto_msgTypes[3]
+	mi := &file_gantry_v1_session_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -485,7 +546,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_session_proto_msgTypes[3]
+	mi := &file_gantry_v1_session_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -498,7 +559,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_session_proto_rawDescGZIP(), []int{3}
+	return file_gantry_v1_session_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Welcome) GetNodeId() string {
@@ -544,7 +605,7 @@ type Reply struct {
 
 func (x *Reply) Reset() {
 	*x = Reply{}
-	mi := &file_gantry_v1_session_proto_msgTypes[4]
+	mi := &file_gantry_v1_session_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -556,7 +617,7 @@ func (x *Reply) String() string {
 func (*Reply) ProtoMessage() {}
 
 func (x *Reply) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_session_proto_msgTypes[4]
+	mi := &file_gantry_v1_session_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -569,7 +630,7 @@ func (x *Reply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reply.ProtoReflect.Descriptor instead.
 func (*Reply) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_session_proto_rawDescGZIP(), []int{4}
+	return file_gantry_v1_session_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Reply) GetRequestId() uint64 {
@@ -612,7 +673,7 @@ type Failure struct {
 
 func (x *Failure) Reset() {
 	*x = Failure{}
-	mi := &file_gantry_v1_session_proto_msgTypes[5]
+	mi := &file_gantry_v1_session_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -624,7 +685,7 @@ func (x *Failure) String() string {
 func (*Failure) ProtoMessage() {}
 
 func (x *Failure) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_session_proto_msgTypes[5]
+	mi := &file_gantry_v1_session_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -637,7 +698,7 @@ func (x *Failure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failure.ProtoReflect.Descriptor instead.
 func (*Failure) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_session_proto_rawDescGZIP(), []int{5}
+	return file_gantry_v1_session_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Failure) GetCode() uint32 {
@@ -671,7 +732,7 @@ type Register struct {
 
 func (x *Register) Reset() {
 	*x = Register{}
-	mi := &file_gantry_v1_session_proto_msgTypes[6]
+	mi := &file_gantry_v1_session_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -683,7 +744,7 @@ func (x *Register) String() string {
 func (*Register) ProtoMessage() {}
 
 func (x *Register) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_session_proto_msgTypes[6]
+	mi := &file_gantry_v1_session_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -696,7 +757,7 @@ func (x *Register) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Register.ProtoReflect.Descriptor instead.
 func (*Register) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_session_proto_rawDescGZIP(), []int{6}
+	return file_gantry_v1_session_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Register) GetRegistrations() []*RegisterRequest {
@@ -715,7 +776,7 @@ type Deregister struct {
 
 func (x *Deregister) Reset() {
 	*x = Deregister{}
-	mi := &file_gantry_v1_session_proto_msgTypes[7]
+	mi := &file_gantry_v1_session_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -727,7 +788,7 @@ func (x *Deregister) String() string {
 func (*Deregister) ProtoMessage() {}
 
 func (x *Deregister) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_session_proto_msgTypes[7]
+	mi := &file_gantry_v1_session_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -740,7 +801,7 @@ func (x *Deregister) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Deregister.ProtoReflect.Descriptor instead.
 func (*Deregister) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_session_proto_rawDescGZIP(), []int{7}
+	return file_gantry_v1_session_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Deregister) GetRegistrations() []*DeregisterRequest {
@@ -763,7 +824,7 @@ type SetStatus struct {
 
 func (x *SetStatus) Reset() {
 	*x = SetStatus{}
-	mi := &file_gantry_v1_session_proto_msgTypes[8]
+	mi := &file_gantry_v1_session_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -775,7 +836,7 @@ func (x *SetStatus) String() string {
 func (*SetStatus) ProtoMessage() {}
 
 func (x *SetStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_session_proto_msgTypes[8]
+	mi := &file_gantry_v1_session_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -788,7 +849,7 @@ func (x *SetStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetStatus.ProtoReflect.Descriptor instead.
 func (*SetStatus) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_session_proto_rawDescGZIP(), []int{8}
+	return file_gantry_v1_session_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *SetStatus) GetService() *ServiceRef {
@@ -828,7 +889,7 @@ type Subscribe struct {
 
 func (x *Subscribe) Reset() {
 	*x = Subscribe{}
-	mi := &file_gantry_v1_session_proto_msgTypes[9]
+	mi := &file_gantry_v1_session_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -840,7 +901,7 @@ func (x *Subscribe) String() string {
 func (*Subscribe) ProtoMessage() {}
 
 func (x *Subscribe) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_session_proto_msgTypes[9]
+	mi := &file_gantry_v1_session_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -853,7 +914,7 @@ func (x *Subscribe) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Subscribe.ProtoReflect.Descriptor instead.
 func (*Subscribe) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_session_proto_rawDescGZIP(), []int{9}
+	return file_gantry_v1_session_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Subscribe) GetSubscriptions() []*Subscription {
@@ -872,7 +933,7 @@ type Unsubscribe struct {
 
 func (x *Unsubscribe) Reset() {
 	*x = Unsubscribe{}
-	mi := &file_gantry_v1_session_proto_msgTypes[10]
+	mi := &file_gantry_v1_session_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -884,7 +945,7 @@ func (x *Unsubscribe) String() string {
 func (*Unsubscribe) ProtoMessage() {}
 
 func (x *Unsubscribe) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_session_proto_msgTypes[10]
+	mi := &file_gantry_v1_session_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -897,7 +958,7 @@ func (x *Unsubscribe) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Unsubscribe.ProtoReflect.Descriptor instead.
 func (*Unsubscribe) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_session_proto_rawDescGZIP(), []int{10}
+	return file_gantry_v1_session_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Unsubscribe) GetServices() []*ServiceRef {
@@ -918,7 +979,7 @@ type Acknowledge struct {
 
 func (x *Acknowledge) Reset() {
 	*x = Acknowledge{}
-	mi := &file_gantry_v1_session_proto_msgTypes[11]
+	mi := &file_gantry_v1_session_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -930,7 +991,7 @@ func (x *Acknowledge) String() string {
 func (*Acknowledge) ProtoMessage() {}
 
 func (x *Acknowledge) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_session_proto_msgTypes[11]
+	mi := &file_gantry_v1_session_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -943,7 +1004,7 @@ func (x *Acknowledge) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Acknowledge.ProtoReflect.Descriptor instead.
 func (*Acknowledge) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_session_proto_rawDescGZIP(), []int{11}
+	return file_gantry_v1_session_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Acknowledge) GetService() *ServiceRef {
@@ -969,7 +1030,7 @@ type WatchDocuments struct {
 
 func (x *WatchDocuments) Reset() {
 	*x = WatchDocuments{}
-	mi := &file_gantry_v1_session_proto_msgTypes[12]
+	mi := &file_gantry_v1_session_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -981,7 +1042,7 @@ func (x *WatchDocuments) String() string {
 func (*WatchDocuments) ProtoMessage() {}
 
 func (x *WatchDocuments) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_session_proto_msgTypes[12]
+	mi := &file_gantry_v1_session_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -994,7 +1055,7 @@ func (x *WatchDocuments) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchDocuments.ProtoReflect.Descriptor instead.
 func (*WatchDocuments) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_session_proto_rawDescGZIP(), []int{12}
+	return file_gantry_v1_session_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *WatchDocuments) GetRefs() []*DocumentRef {
@@ -1013,7 +1074,7 @@ type UnwatchDocuments struct {
 
 func (x *UnwatchDocuments) Reset() {
 	*x = UnwatchDocuments{}
-	mi := &file_gantry_v1_session_proto_msgTypes[13]
+	mi := &file_gantry_v1_session_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1025,7 +1086,7 @@ func (x *UnwatchDocuments) String() string {
 func (*UnwatchDocuments) ProtoMessage() {}
 
 func (x *UnwatchDocuments) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_session_proto_msgTypes[13]
+	mi := &file_gantry_v1_session_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1038,7 +1099,7 @@ func (x *UnwatchDocuments) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnwatchDocuments.ProtoReflect.Descriptor instead.
 func (*UnwatchDocuments) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_session_proto_rawDescGZIP(), []int{13}
+	return file_gantry_v1_session_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *UnwatchDocuments) GetRefs() []*DocumentRef {
@@ -1057,7 +1118,7 @@ type Applied struct {
 
 func (x *Applied) Reset() {
 	*x = Applied{}
-	mi := &file_gantry_v1_session_proto_msgTypes[14]
+	mi := &file_gantry_v1_session_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1069,7 +1130,7 @@ func (x *Applied) String() string {
 func (*Applied) ProtoMessage() {}
 
 func (x *Applied) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_session_proto_msgTypes[14]
+	mi := &file_gantry_v1_session_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1082,7 +1143,7 @@ func (x *Applied) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Applied.ProtoReflect.Descriptor instead.
 func (*Applied) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_session_proto_rawDescGZIP(), []int{14}
+	return file_gantry_v1_session_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Applied) GetReports() []*AppliedReport {
@@ -1100,7 +1161,7 @@ type Ping struct {
 
 func (x *Ping) Reset() {
 	*x = Ping{}
-	mi := &file_gantry_v1_session_proto_msgTypes[15]
+	mi := &file_gantry_v1_session_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1112,7 +1173,7 @@ func (x *Ping) String() string {
 func (*Ping) ProtoMessage() {}
 
 func (x *Ping) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_session_proto_msgTypes[15]
+	mi := &file_gantry_v1_session_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1125,7 +1186,7 @@ func (x *Ping) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ping.ProtoReflect.Descriptor instead.
 func (*Ping) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_session_proto_rawDescGZIP(), []int{15}
+	return file_gantry_v1_session_proto_rawDescGZIP(), []int{16}
 }
 
 type Pong struct {
@@ -1136,7 +1197,7 @@ type Pong struct {
 
 func (x *Pong) Reset() {
 	*x = Pong{}
-	mi := &file_gantry_v1_session_proto_msgTypes[16]
+	mi := &file_gantry_v1_session_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1148,7 +1209,7 @@ func (x *Pong) String() string {
 func (*Pong) ProtoMessage() {}
 
 func (x *Pong) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_session_proto_msgTypes[16]
+	mi := &file_gantry_v1_session_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1161,7 +1222,7 @@ func (x *Pong) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pong.ProtoReflect.Descriptor instead.
 func (*Pong) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_session_proto_rawDescGZIP(), []int{16}
+	return file_gantry_v1_session_proto_rawDescGZIP(), []int{17}
 }
 
 type GoAway struct {
@@ -1174,7 +1235,7 @@ type GoAway struct {
 
 func (x *GoAway) Reset() {
 	*x = GoAway{}
-	mi := &file_gantry_v1_session_proto_msgTypes[17]
+	mi := &file_gantry_v1_session_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1186,7 +1247,7 @@ func (x *GoAway) String() string {
 func (*GoAway) ProtoMessage() {}
 
 func (x *GoAway) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_session_proto_msgTypes[17]
+	mi := &file_gantry_v1_session_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1199,7 +1260,7 @@ func (x *GoAway) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GoAway.ProtoReflect.Descriptor instead.
 func (*GoAway) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_session_proto_rawDescGZIP(), []int{17}
+	return file_gantry_v1_session_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *GoAway) GetReason() string {
@@ -1239,15 +1300,18 @@ const file_gantry_v1_session_proto_rawDesc = "" +
 	" \x01(\v2\x1b.gantry.v1.UnwatchDocumentsH\x00R\x10unwatchDocuments\x12.\n" +
 	"\aapplied\x18\v \x01(\v2\x12.gantry.v1.AppliedH\x00R\aapplied\x12%\n" +
 	"\x04ping\x18\f \x01(\v2\x0f.gantry.v1.PingH\x00R\x04pingB\t\n" +
-	"\amessage\"\xcc\x02\n" +
+	"\amessage\"\xfc\x02\n" +
 	"\rServerMessage\x12.\n" +
 	"\awelcome\x18\x01 \x01(\v2\x12.gantry.v1.WelcomeH\x00R\awelcome\x12(\n" +
 	"\x05reply\x18\x02 \x01(\v2\x10.gantry.v1.ReplyH\x00R\x05reply\x12>\n" +
 	"\rservice_event\x18\x03 \x01(\v2\x17.gantry.v1.ServiceEventH\x00R\fserviceEvent\x12A\n" +
 	"\x0edocument_event\x18\x04 \x01(\v2\x18.gantry.v1.DocumentEventH\x00R\rdocumentEvent\x12%\n" +
 	"\x04pong\x18\x05 \x01(\v2\x0f.gantry.v1.PongH\x00R\x04pong\x12,\n" +
-	"\ago_away\x18\x06 \x01(\v2\x11.gantry.v1.GoAwayH\x00R\x06goAwayB\t\n" +
-	"\amessage\"M\n" +
+	"\ago_away\x18\x06 \x01(\v2\x11.gantry.v1.GoAwayH\x00R\x06goAway\x12.\n" +
+	"\areplies\x18\a \x01(\v2\x12.gantry.v1.RepliesH\x00R\arepliesB\t\n" +
+	"\amessage\"5\n" +
+	"\aReplies\x12*\n" +
+	"\areplies\x18\x01 \x03(\v2\x10.gantry.v1.ReplyR\areplies\"M\n" +
 	"\x05Hello\x12\x16\n" +
 	"\x06client\x18\x01 \x01(\tR\x06client\x12,\n" +
 	"\asubject\x18\x02 \x01(\v2\x12.gantry.v1.SubjectR\asubject\"\x9f\x01\n" +
@@ -1311,83 +1375,86 @@ func file_gantry_v1_session_proto_rawDescGZIP() []byte {
 	return file_gantry_v1_session_proto_rawDescData
 }
 
-var file_gantry_v1_session_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_gantry_v1_session_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_gantry_v1_session_proto_goTypes = []any{
 	(*ClientMessage)(nil),       // 0: gantry.v1.ClientMessage
 	(*ServerMessage)(nil),       // 1: gantry.v1.ServerMessage
-	(*Hello)(nil),               // 2: gantry.v1.Hello
-	(*Welcome)(nil),             // 3: gantry.v1.Welcome
-	(*Reply)(nil),               // 4: gantry.v1.Reply
-	(*Failure)(nil),             // 5: gantry.v1.Failure
-	(*Register)(nil),            // 6: gantry.v1.Register
-	(*Deregister)(nil),          // 7: gantry.v1.Deregister
-	(*SetStatus)(nil),           // 8: gantry.v1.SetStatus
-	(*Subscribe)(nil),           // 9: gantry.v1.Subscribe
-	(*Unsubscribe)(nil),         // 10: gantry.v1.Unsubscribe
-	(*Acknowledge)(nil),         // 11: gantry.v1.Acknowledge
-	(*WatchDocuments)(nil),      // 12: gantry.v1.WatchDocuments
-	(*UnwatchDocuments)(nil),    // 13: gantry.v1.UnwatchDocuments
-	(*Applied)(nil),             // 14: gantry.v1.Applied
-	(*Ping)(nil),                // 15: gantry.v1.Ping
-	(*Pong)(nil),                // 16: gantry.v1.Pong
-	(*GoAway)(nil),              // 17: gantry.v1.GoAway
-	(*ServiceEvent)(nil),        // 18: gantry.v1.ServiceEvent
-	(*DocumentEvent)(nil),       // 19: gantry.v1.DocumentEvent
-	(*Subject)(nil),             // 20: gantry.v1.Subject
-	(*durationpb.Duration)(nil), // 21: google.protobuf.Duration
-	(*RegisterResponse)(nil),    // 22: gantry.v1.RegisterResponse
-	(*DrainResponse)(nil),       // 23: gantry.v1.DrainResponse
-	(*ErrorDetail)(nil),         // 24: gantry.v1.ErrorDetail
-	(*RegisterRequest)(nil),     // 25: gantry.v1.RegisterRequest
-	(*DeregisterRequest)(nil),   // 26: gantry.v1.DeregisterRequest
-	(*ServiceRef)(nil),          // 27: gantry.v1.ServiceRef
-	(Status)(0),                 // 28: gantry.v1.Status
-	(*Subscription)(nil),        // 29: gantry.v1.Subscription
-	(*DocumentRef)(nil),         // 30: gantry.v1.DocumentRef
-	(*AppliedReport)(nil),       // 31: gantry.v1.AppliedReport
+	(*Replies)(nil),             // 2: gantry.v1.Replies
+	(*Hello)(nil),               // 3: gantry.v1.Hello
+	(*Welcome)(nil),             // 4: gantry.v1.Welcome
+	(*Reply)(nil),               // 5: gantry.v1.Reply
+	(*Failure)(nil),             // 6: gantry.v1.Failure
+	(*Register)(nil),            // 7: gantry.v1.Register
+	(*Deregister)(nil),          // 8: gantry.v1.Deregister
+	(*SetStatus)(nil),           // 9: gantry.v1.SetStatus
+	(*Subscribe)(nil),           // 10: gantry.v1.Subscribe
+	(*Unsubscribe)(nil),         // 11: gantry.v1.Unsubscribe
+	(*Acknowledge)(nil),         // 12: gantry.v1.Acknowledge
+	(*WatchDocuments)(nil),      // 13: gantry.v1.WatchDocuments
+	(*UnwatchDocuments)(nil),    // 14: gantry.v1.UnwatchDocuments
+	(*Applied)(nil),             // 15: gantry.v1.Applied
+	(*Ping)(nil),                // 16: gantry.v1.Ping
+	(*Pong)(nil),                // 17: gantry.v1.Pong
+	(*GoAway)(nil),              // 18: gantry.v1.GoAway
+	(*ServiceEvent)(nil),        // 19: gantry.v1.ServiceEvent
+	(*DocumentEvent)(nil),       // 20: gantry.v1.DocumentEvent
+	(*Subject)(nil),             // 21: gantry.v1.Subject
+	(*durationpb.Duration)(nil), // 22: google.protobuf.Duration
+	(*RegisterResponse)(nil),    // 23: gantry.v1.RegisterResponse
+	(*DrainResponse)(nil),       // 24: gantry.v1.DrainResponse
+	(*ErrorDetail)(nil),         // 25: gantry.v1.ErrorDetail
+	(*RegisterRequest)(nil),     // 26: gantry.v1.RegisterRequest
+	(*DeregisterRequest)(nil),   // 27: gantry.v1.DeregisterRequest
+	(*ServiceRef)(nil),          // 28: gantry.v1.ServiceRef
+	(Status)(0),                 // 29: gantry.v1.Status
+	(*Subscription)(nil),        // 30: gantry.v1.Subscription
+	(*DocumentRef)(nil),         // 31: gantry.v1.DocumentRef
+	(*AppliedReport)(nil),       // 32: gantry.v1.AppliedReport
 }
 var file_gantry_v1_session_proto_depIdxs = []int32{
-	2,  // 0: gantry.v1.ClientMessage.hello:type_name -> gantry.v1.Hello
-	6,  // 1: gantry.v1.ClientMessage.register:type_name -> gantry.v1.Register
-	7,  // 2: gantry.v1.ClientMessage.deregister:type_name -> gantry.v1.Deregister
-	8,  // 3: gantry.v1.ClientMessage.set_status:type_name -> gantry.v1.SetStatus
-	9,  // 4: gantry.v1.ClientMessage.subscribe:type_name -> gantry.v1.Subscribe
-	10, // 5: gantry.v1.ClientMessage.unsubscribe:type_name -> gantry.v1.Unsubscribe
-	11, // 6: gantry.v1.ClientMessage.acknowledge:type_name -> gantry.v1.Acknowledge
-	12, // 7: gantry.v1.ClientMessage.watch_documents:type_name -> gantry.v1.WatchDocuments
-	13, // 8: gantry.v1.ClientMessage.unwatch_documents:type_name -> gantry.v1.UnwatchDocuments
-	14, // 9: gantry.v1.ClientMessage.applied:type_name -> gantry.v1.Applied
-	15, // 10: gantry.v1.ClientMessage.ping:type_name -> gantry.v1.Ping
-	3,  // 11: gantry.v1.ServerMessage.welcome:type_name -> gantry.v1.Welcome
-	4,  // 12: gantry.v1.ServerMessage.reply:type_name -> gantry.v1.Reply
-	18, // 13: gantry.v1.ServerMessage.service_event:type_name -> gantry.v1.ServiceEvent
-	19, // 14: gantry.v1.ServerMessage.document_event:type_name -> gantry.v1.DocumentEvent
-	16, // 15: gantry.v1.ServerMessage.pong:type_name -> gantry.v1.Pong
-	17, // 16: gantry.v1.ServerMessage.go_away:type_name -> gantry.v1.GoAway
-	20, // 17: gantry.v1.Hello.subject:type_name -> gantry.v1.Subject
-	21, // 18: gantry.v1.Welcome.ping_interval:type_name -> google.protobuf.Duration
-	5,  // 19: gantry.v1.Reply.failure:type_name -> gantry.v1.Failure
-	22, // 20: gantry.v1.Reply.registered:type_name -> gantry.v1.RegisterResponse
-	23, // 21: gantry.v1.Reply.drained:type_name -> gantry.v1.DrainResponse
-	24, // 22: gantry.v1.Failure.detail:type_name -> gantry.v1.ErrorDetail
-	25, // 23: gantry.v1.Register.registrations:type_name -> gantry.v1.RegisterRequest
-	26, // 24: gantry.v1.Deregister.registrations:type_name -> gantry.v1.DeregisterRequest
-	27, // 25: gantry.v1.SetStatus.service:type_name -> gantry.v1.ServiceRef
-	28, // 26: gantry.v1.SetStatus.status:type_name -> gantry.v1.Status
-	21, // 27: gantry.v1.SetStatus.wait:type_name -> google.protobuf.Duration
-	29, // 28: gantry.v1.Subscribe.subscriptions:type_name -> gantry.v1.Subscription
-	27, // 29: gantry.v1.Unsubscribe.services:type_name -> gantry.v1.ServiceRef
-	27, // 30: gantry.v1.Acknowledge.service:type_name -> gantry.v1.ServiceRef
-	30, // 31: gantry.v1.WatchDocuments.refs:type_name -> gantry.v1.DocumentRef
-	30, // 32: gantry.v1.UnwatchDocuments.refs:type_name -> gantry.v1.DocumentRef
-	31, // 33: gantry.v1.Applied.reports:type_name -> gantry.v1.AppliedReport
-	0,  // 34: gantry.v1.SessionService.Open:input_type -> gantry.v1.ClientMessage
-	1,  // 35: gantry.v1.SessionService.Open:output_type -> gantry.v1.ServerMessage
-	35, // [35:36] is the sub-list for method output_type
-	34, // [34:35] is the sub-list for method input_type
-	34, // [34:34] is the sub-list for extension type_name
-	34, // [34:34] is the sub-list for extension extendee
-	0,  // [0:34] is the sub-list for field type_name
+	3,  // 0: gantry.v1.ClientMessage.hello:type_name -> gantry.v1.Hello
+	7,  // 1: gantry.v1.ClientMessage.register:type_name -> gantry.v1.Register
+	8,  // 2: gantry.v1.ClientMessage.deregister:type_name -> gantry.v1.Deregister
+	9,  // 3: gantry.v1.ClientMessage.set_status:type_name -> gantry.v1.SetStatus
+	10, // 4: gantry.v1.ClientMessage.subscribe:type_name -> gantry.v1.Subscribe
+	11, // 5: gantry.v1.ClientMessage.unsubscribe:type_name -> gantry.v1.Unsubscribe
+	12, // 6: gantry.v1.ClientMessage.acknowledge:type_name -> gantry.v1.Acknowledge
+	13, // 7: gantry.v1.ClientMessage.watch_documents:type_name -> gantry.v1.WatchDocuments
+	14, // 8: gantry.v1.ClientMessage.unwatch_documents:type_name -> gantry.v1.UnwatchDocuments
+	15, // 9: gantry.v1.ClientMessage.applied:type_name -> gantry.v1.Applied
+	16, // 10: gantry.v1.ClientMessage.ping:type_name -> gantry.v1.Ping
+	4,  // 11: gantry.v1.ServerMessage.welcome:type_name -> gantry.v1.Welcome
+	5,  // 12: gantry.v1.ServerMessage.reply:type_name -> gantry.v1.Reply
+	19, // 13: gantry.v1.ServerMessage.service_event:type_name -> gantry.v1.ServiceEvent
+	20, // 14: gantry.v1.ServerMessage.document_event:type_name -> gantry.v1.DocumentEvent
+	17, // 15: gantry.v1.ServerMessage.pong:type_name -> gantry.v1.Pong
+	18, // 16: gantry.v1.ServerMessage.go_away:type_name -> gantry.v1.GoAway
+	2,  // 17: gantry.v1.ServerMessage.replies:type_name -> gantry.v1.Replies
+	5,  // 18: gantry.v1.Replies.replies:type_name -> gantry.v1.Reply
+	21, // 19: gantry.v1.Hello.subject:type_name -> gantry.v1.Subject
+	22, // 20: gantry.v1.Welcome.ping_interval:type_name -> google.protobuf.Duration
+	6,  // 21: gantry.v1.Reply.failure:type_name -> gantry.v1.Failure
+	23, // 22: gantry.v1.Reply.registered:type_name -> gantry.v1.RegisterResponse
+	24, // 23: gantry.v1.Reply.drained:type_name -> gantry.v1.DrainResponse
+	25, // 24: gantry.v1.Failure.detail:type_name -> gantry.v1.ErrorDetail
+	26, // 25: gantry.v1.Register.registrations:type_name -> gantry.v1.RegisterRequest
+	27, // 26: gantry.v1.Deregister.registrations:type_name -> gantry.v1.DeregisterRequest
+	28, // 27: gantry.v1.SetStatus.service:type_name -> gantry.v1.ServiceRef
+	29, // 28: gantry.v1.SetStatus.status:type_name -> gantry.v1.Status
+	22, // 29: gantry.v1.SetStatus.wait:type_name -> google.protobuf.Duration
+	30, // 30: gantry.v1.Subscribe.subscriptions:type_name -> gantry.v1.Subscription
+	28, // 31: gantry.v1.Unsubscribe.services:type_name -> gantry.v1.ServiceRef
+	28, // 32: gantry.v1.Acknowledge.service:type_name -> gantry.v1.ServiceRef
+	31, // 33: gantry.v1.WatchDocuments.refs:type_name -> gantry.v1.DocumentRef
+	31, // 34: gantry.v1.UnwatchDocuments.refs:type_name -> gantry.v1.DocumentRef
+	32, // 35: gantry.v1.Applied.reports:type_name -> gantry.v1.AppliedReport
+	0,  // 36: gantry.v1.SessionService.Open:input_type -> gantry.v1.ClientMessage
+	1,  // 37: gantry.v1.SessionService.Open:output_type -> gantry.v1.ServerMessage
+	37, // [37:38] is the sub-list for method output_type
+	36, // [36:37] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_gantry_v1_session_proto_init() }
@@ -1418,6 +1485,7 @@ func file_gantry_v1_session_proto_init() {
 		(*ServerMessage_DocumentEvent)(nil),
 		(*ServerMessage_Pong)(nil),
 		(*ServerMessage_GoAway)(nil),
+		(*ServerMessage_Replies)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1425,7 +1493,7 @@ func file_gantry_v1_session_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gantry_v1_session_proto_rawDesc), len(file_gantry_v1_session_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   18,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
