@@ -45,6 +45,8 @@ type life struct {
 	// patience is the silence, in ticks, after which something is to be done.
 	patience atomic.Int64
 	queued   atomic.Bool
+	// place is where it stands in what its session holds; guarded by that session's lock.
+	place int32
 
 	// Guarded by the roster's lock. Without owned all is at rest.
 	owned   bool
@@ -85,7 +87,7 @@ func (r *Registry) adopt(roster *roster, before, i *Instance) {
 		i.life.target = i.life
 	}
 	if i.life.session != nil && i.Owner != r.self {
-		i.life.session.forget(roster.service, i.ID)
+		i.life.session.forget(i.life)
 		i.life.session = nil
 	}
 	r.reconcile(roster, i, r.ownership.members())
@@ -123,7 +125,7 @@ func (r *Registry) release(i *Instance) *Session {
 	session := l.session
 	l.owned, l.session = false, nil
 	if session != nil {
-		session.forget(l.roster.service, l.id)
+		session.forget(l)
 	}
 	return session
 }

@@ -74,7 +74,7 @@ func (r *Registry) holdPending(roster *roster, i *Instance, session *Session, ba
 		return fault.New(fault.Exhausted, "instance.provisional_limit", "this node already holds %d registrations that wait for a quorum",
 			r.limits.Provisional).Hinted("bring back a majority of the nodes, or register on another node")
 	}
-	if session != nil && !session.hold(roster.service, i.ID) {
+	if session != nil && !session.holdPending(roster.service, i.ID) {
 		return errSessionClosed()
 	}
 	shown := *i
@@ -84,7 +84,7 @@ func (r *Registry) holdPending(roster *roster, i *Instance, session *Session, ba
 	if before == nil {
 		r.provisionals.count.Add(1)
 	} else if before.session != nil && before.session != session {
-		before.session.forget(roster.service, i.ID)
+		before.session.forgetPending(roster.service, i.ID)
 	}
 	if roster.pending == nil {
 		roster.pending = make(map[string]*pendingInstance)
@@ -110,9 +110,6 @@ func (r *Registry) withdraw(service Service, id string) (int64, bool) {
 	}
 	p.withdrawn = true
 	r.dropPending(roster, id, p)
-	if p.session != nil {
-		p.session.forget(service, id)
-	}
 	return roster.revision, true
 }
 
@@ -122,6 +119,9 @@ func (r *Registry) dropPending(roster *roster, id string, p *pendingInstance) {
 		return
 	}
 	delete(roster.pending, id)
+	if p.session != nil {
+		p.session.forgetPending(roster.service, id)
+	}
 	r.provisionals.count.Add(-1)
 	roster.changed(0, id)
 	r.notifier.add(roster)
@@ -250,7 +250,7 @@ func (r *Registry) rebase(ctx context.Context, w waiting, key string, value []by
 		}
 		if !found {
 			r.log.Warn("a registration without quorum is dropped: its namespace is gone", "service", w.roster.service.String(), "instance", w.id)
-			r.forgetPending(w, session)
+			r.forgetPending(w)
 			return false, nil
 		}
 	}
@@ -263,7 +263,7 @@ func (r *Registry) rebase(ctx context.Context, w waiting, key string, value []by
 		return false, r.committedPending(ctx, w, session, record.Modified)
 	}
 	if found && (session == nil || session.isClosed()) && w.registeredLater(record) {
-		r.forgetPending(w, session)
+		r.forgetPending(w)
 		return false, nil
 	}
 	w.roster.mu.Lock()
@@ -279,11 +279,8 @@ func (w waiting) registeredLater(record state.Record) bool {
 	return err == nil && there.Health == gantryv1.Health_HEALTH_HEALTHY && there.ChangedAt.After(w.pending.instance.ChangedAt)
 }
 
-func (r *Registry) forgetPending(w waiting, session *Session) {
+func (r *Registry) forgetPending(w waiting) {
 	roster := r.lock(w.roster.service)
 	r.dropPending(roster, w.id, w.pending)
 	r.unlock(roster)
-	if session != nil {
-		session.forget(w.roster.service, w.id)
-	}
 }

@@ -3,6 +3,8 @@ package instance
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 
@@ -25,7 +27,10 @@ type Session struct {
 
 	mu     sync.Mutex
 	closed bool
-	held   map[heldInstance]struct{}
+	// held are the lives of committed instances, in any order; each knows its place.
+	held []*life
+	// pending are held without quorum. One that is also committed is in both. Nil while there are none.
+	pending map[heldInstance]struct{}
 }
 
 type heldInstance struct {
@@ -38,7 +43,7 @@ func (r *Registry) OpenSession(options SessionOptions) *Session {
 	if options.Protocol == "" {
 		options.Protocol = "native"
 	}
-	return &Session{registry: r, protocol: options.Protocol, held: make(map[heldInstance]struct{})}
+	return &Session{registry: r, protocol: options.Protocol}
 }
 
 func errSessionClosed() *fault.Error {
@@ -50,7 +55,7 @@ func errSessionClosed() *fault.Error {
 // again. Errors are those of [Registry.Register].
 func (s *Session) Register(ctx context.Context, registrations []Registration) ([]Result, error) {
 	s.mu.Lock()
-	closed, count := s.closed, len(s.held)
+	closed, count := s.closed, len(s.held)+len(s.pending)
 	s.mu.Unlock()
 	if closed {
 		return nil, errSessionClosed()
@@ -68,30 +73,78 @@ func (s *Session) Register(ctx context.Context, registrations []Registration) ([
 // without counts the held instances that are not among the registrations.
 func (s *Session) without(registrations []Registration) int {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	count := len(s.held)
+	count := len(s.held) + len(s.pending)
+	pending := slices.Collect(maps.Keys(s.pending))
+	s.mu.Unlock()
+	for _, h := range pending {
+		if _, _, committed := s.holds(h.service, h.id); committed != nil {
+			count-- // it is in both
+		}
+	}
 	for _, registration := range registrations {
-		if _, again := s.held[heldInstance{registration.Service.Normal(), idOf(registration.Instance)}]; again {
+		if held, _, _ := s.holds(registration.Service.Normal(), idOf(registration.Instance)); held {
 			count--
 		}
 	}
 	return count
 }
 
-// hold notes that the session keeps an instance alive; false when it is closed.
-func (s *Session) hold(service Service, id string) bool {
+// hold notes that the session keeps a committed instance alive; false when it is closed.
+func (s *Session) hold(l *life) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.closed {
-		s.held[heldInstance{cloneService(service), strings.Clone(id)}] = struct{}{}
+		l.place = int32(len(s.held))
+		s.held = append(s.held, l)
 	}
 	return !s.closed
 }
 
-func (s *Session) forget(service Service, id string) {
+// forget undoes hold. After Close there is nothing to forget.
+func (s *Session) forget(l *life) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.held, heldInstance{service, id})
+	at, last := int(l.place), len(s.held)-1
+	if at > last || s.held[at] != l {
+		return
+	}
+	s.held[at] = s.held[last]
+	s.held[at].place = l.place
+	s.held[last] = nil
+	s.held = s.held[:last]
+}
+
+// holdPending notes that the session keeps a provisional instance alive; false when it is closed.
+func (s *Session) holdPending(service Service, id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	if s.pending == nil {
+		s.pending = make(map[heldInstance]struct{})
+	}
+	s.pending[heldInstance{cloneService(service), strings.Clone(id)}] = struct{}{}
+	return true
+}
+
+// forgetPending undoes holdPending.
+func (s *Session) forgetPending(service Service, id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.pending, heldInstance{service, id})
+	if len(s.pending) == 0 {
+		s.pending = nil
+	}
+}
+
+// all are the instances that the session holds. Those in both sets are there twice. The caller holds mu.
+func (s *Session) all() []heldInstance {
+	held := make([]heldInstance, 0, len(s.held)+len(s.pending))
+	for _, l := range s.held {
+		held = append(held, heldInstance{l.roster.service, l.id})
+	}
+	return slices.AppendSeq(held, maps.Keys(s.pending))
 }
 
 func (s *Session) isClosed() bool {
@@ -116,15 +169,26 @@ func (r *Registry) attach(service Service, id string, session *Session) bool {
 	if i.life.session == session {
 		return true
 	}
-	if !session.hold(service, id) {
-		return false // the timer of its ttl runs
+	other := i.life.session
+	if other != nil {
+		other.forget(i.life)
 	}
-	if other := i.life.session; other != nil {
-		other.forget(service, id)
+	if session.hold(i.life) {
+		i.life.session = session
+		r.watch(i)
+		return true
 	}
-	i.life.session = session
+	if other != nil && !other.hold(i.life) {
+		r.abandon(i)
+	}
+	return false // the timer of its ttl runs, or the other session keeps it
+}
+
+// abandon begins the silence of an instance whose session is closed. The caller holds the roster's lock.
+func (r *Registry) abandon(i *Instance) {
+	i.life.session = nil
+	i.life.since.Store(r.now())
 	r.watch(i)
-	return true
 }
 
 // detach ends the session's hold of an instance, which then has its ttl to be registered again.
@@ -139,9 +203,7 @@ func (s *Session) detach(service Service, id string) {
 		p.session = nil
 	}
 	if i := roster.find(id); i != nil && i.life.session == s {
-		i.life.session = nil
-		i.life.since.Store(r.now())
-		r.watch(i)
+		r.abandon(i)
 	}
 }
 
@@ -274,10 +336,7 @@ func (s *Session) Close(ctx context.Context, clean bool) error {
 		s.mu.Unlock()
 		return nil
 	}
-	held := make([]heldInstance, 0, len(s.held))
-	for h := range s.held {
-		held = append(held, h)
-	}
+	held := s.all()
 	s.mu.Unlock()
 	var failure error
 	if clean {
@@ -285,11 +344,8 @@ func (s *Session) Close(ctx context.Context, clean bool) error {
 	}
 	s.mu.Lock()
 	s.closed = true
-	held = held[:0]
-	for h := range s.held {
-		held = append(held, h)
-	}
-	clear(s.held)
+	held = s.all()
+	s.held, s.pending = nil, nil
 	s.mu.Unlock()
 	for _, h := range held {
 		s.detach(h.service, h.id)
