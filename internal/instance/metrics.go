@@ -9,14 +9,17 @@ import (
 
 // metrics are the registry's own figures. None has a label that a client can choose.
 type metrics struct {
-	registrations *prometheus.CounterVec
-	transitions   *prometheus.CounterVec
-	probes        *prometheus.CounterVec
-	beats         prometheus.Counter
-	forwarded     prometheus.Counter
-	unforwarded   prometheus.Counter
-	malformed     prometheus.Counter
-	pushLag       prometheus.Histogram
+	written     prometheus.Counter // registrations by result
+	unchanged   prometheus.Counter
+	provisional prometheus.Counter
+	refused     prometheus.Counter
+	transitions *prometheus.CounterVec
+	probes      *prometheus.CounterVec
+	beats       prometheus.Counter
+	forwarded   prometheus.Counter
+	unforwarded prometheus.Counter
+	malformed   prometheus.Counter
+	pushLag     prometheus.Histogram
 }
 
 func newMetrics(r *Registry, registerer prometheus.Registerer) *metrics {
@@ -29,9 +32,13 @@ func newMetrics(r *Registry, registerer prometheus.Registerer) *metrics {
 	gauge := func(name, help string, value func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
 	}
+	registrations := counters("gantry_instance_registrations_total",
+		"Registrations by result: written, unchanged, provisional, refused.", "result")
 	m := &metrics{
-		registrations: counters("gantry_instance_registrations_total",
-			"Registrations by result: written, unchanged, provisional, refused.", "result"),
+		written:     registrations.WithLabelValues("written"),
+		unchanged:   registrations.WithLabelValues("unchanged"),
+		provisional: registrations.WithLabelValues("provisional"),
+		refused:     registrations.WithLabelValues("refused"),
 		transitions: counters("gantry_instance_transitions_total",
 			"What this node wrote of silent instances: unhealthy, protected, removed, recovered.", "to"),
 		probes:      counters("gantry_instance_probes_total", "Active checks by outcome.", "outcome"),
@@ -46,7 +53,7 @@ func newMetrics(r *Registry, registerer prometheus.Registerer) *metrics {
 	if registerer == nil {
 		return m
 	}
-	registerer.MustRegister(m.registrations, m.transitions, m.probes, m.beats, m.forwarded, m.unforwarded, m.malformed, m.pushLag,
+	registerer.MustRegister(registrations, m.transitions, m.probes, m.beats, m.forwarded, m.unforwarded, m.malformed, m.pushLag,
 		gauge("gantry_instances", "Instances in this node's mirror.", func() float64 { return float64(r.counts.total.Load()) }),
 		gauge("gantry_services", "Services known to this node, subscribed ones included.", func() float64 { return float64(r.table.size.Load()) }),
 		gauge("gantry_instance_provisional", "Registrations that wait for a quorum.", func() float64 { return float64(r.provisionals.count.Load()) }),

@@ -31,6 +31,13 @@ func namespaceKey(name string) string { return state.Key(spaceNamespace, name) }
 
 // splitKey reads the service, and the id when there is one.
 func splitKey(key string, parts int) (Service, string, bool) {
+	if !strings.Contains(key, "%") && strings.Count(key, "/") == parts-1 { // nothing is escaped: spare the slice
+		_, rest, _ := strings.Cut(key, "/")
+		namespace, rest, _ := strings.Cut(rest, "/")
+		group, rest, _ := strings.Cut(rest, "/")
+		name, id, _ := strings.Cut(rest, "/")
+		return Service{Namespace: namespace, Group: group, Name: name}, id, true
+	}
 	split, err := state.Split(key)
 	if err != nil || len(split) != parts {
 		return Service{}, "", false
@@ -177,10 +184,10 @@ func (r *Registry) applyInstance(event state.Event) {
 	}
 	roster := r.lock(service)
 	defer r.unlock(roster)
-	if before := roster.find(id); before != nil && before.Modified == i.Modified {
-		return // a reset brings again what is known
+	before, known := roster.put(i)
+	if known {
+		return
 	}
-	before := roster.put(i)
 	if before == nil {
 		r.counts.add(service.Namespace, 1)
 	}

@@ -57,10 +57,10 @@ func (r *Registry) writeLater(batch []prepared, results []Result) error {
 		err := r.holdPending(roster, p.instance, p.session, base)
 		r.unlock(roster)
 		if err != nil {
-			r.metrics.registrations.WithLabelValues("refused").Inc()
+			r.metrics.refused.Inc()
 			return indexed(err, p.index, len(results))
 		}
-		r.metrics.registrations.WithLabelValues("provisional").Inc()
+		r.metrics.provisional.Inc()
 		results[p.index].Provisional = true
 	}
 	r.notifier.flush()

@@ -57,14 +57,14 @@ func (r *Registry) register(ctx context.Context, registrations []Registration, s
 	for n := range registrations {
 		p, err := r.prepare(&registrations[n], session)
 		if err != nil {
-			r.metrics.registrations.WithLabelValues("refused").Inc()
+			r.metrics.refused.Inc()
 			return nil, indexed(err, n, len(registrations))
 		}
 		p.index = n
 		all[n] = p
 	}
 	results := make([]Result, len(all))
-	var write []prepared
+	write := all[:0]
 	for _, p := range all {
 		results[p.index] = Result{ID: p.instance.ID, BeatInterval: beatInterval(&p)}
 		revision, done, err := r.unchanged(ctx, &p)
@@ -72,7 +72,7 @@ func (r *Registry) register(ctx context.Context, registrations []Registration, s
 			return nil, indexed(err, p.index, len(all))
 		}
 		if done {
-			r.metrics.registrations.WithLabelValues("unchanged").Inc()
+			r.metrics.unchanged.Inc()
 			results[p.index].Revision = revision
 			continue
 		}
@@ -163,7 +163,7 @@ func (r *Registry) unchanged(ctx context.Context, p *prepared) (revision int64, 
 // room refuses what would be over a limit. roster is nil for a new service.
 func (r *Registry) room(p *prepared, roster *roster) error {
 	exhausted := func(where string, limit int, what string) error {
-		r.metrics.registrations.WithLabelValues("refused").Inc()
+		r.metrics.refused.Inc()
 		return fault.New(fault.Exhausted, "instance.limit", "%s already has %d %s", where, limit, what).
 			Hinted("deregister what is not used any more, or raise the limit")
 	}
@@ -224,10 +224,13 @@ func (r *Registry) complete(p *prepared) {
 
 // namespaceConditions make a change fail when a namespace that it writes into is not there. The default one always is.
 func namespaceConditions(conditions []state.Condition, names ...string) []state.Condition {
-	seen := make(map[string]struct{}, len(names))
+	var seen map[string]struct{}
 	for _, name := range names {
 		if _, again := seen[name]; again || name == Default {
 			continue
+		}
+		if seen == nil {
+			seen = make(map[string]struct{})
 		}
 		seen[name] = struct{}{}
 		conditions = append(conditions, state.Exists(namespaceKey(name)))
@@ -250,14 +253,14 @@ func (r *Registry) write(ctx context.Context, batch []prepared, results []Result
 	switch {
 	case err == nil:
 	case errors.Is(err, state.ErrConflict):
-		r.metrics.registrations.WithLabelValues("refused").Add(float64(len(batch)))
+		r.metrics.refused.Add(float64(len(batch)))
 		return r.errUnknownNamespace(names)
 	case canWait(err):
 		return r.writeLater(batch, results)
 	default:
 		return err
 	}
-	r.metrics.registrations.WithLabelValues("written").Add(float64(len(batch)))
+	r.metrics.written.Add(float64(len(batch)))
 	if err := r.store.Await(ctx, revision); err != nil {
 		return err
 	}

@@ -65,12 +65,16 @@ func (r *roster) find(id string) *Instance {
 	return nil
 }
 
-// put adds or replaces a committed instance and returns the one before, or nil.
-func (r *roster) put(i *Instance) *Instance {
-	i.Override = r.overrides[i.ID]
-	i.dress()
+// put adds or replaces a committed instance and returns the one before, or nil. What is known at the same revision, as a
+// reset brings it again, is left as it is.
+func (r *roster) put(i *Instance) (before *Instance, known bool) {
 	at, found := search(r.committed, i.ID)
-	var before *Instance
+	if found && r.committed[at].Modified == i.Modified {
+		return r.committed[at], true
+	}
+	if i.Override = r.overrides[i.ID]; i.Override != nil {
+		i.dress()
+	}
 	if found {
 		before = r.committed[at]
 		r.committed[at] = i
@@ -79,7 +83,7 @@ func (r *roster) put(i *Instance) *Instance {
 	}
 	r.count(before, -1)
 	r.count(i, 1)
-	return before
+	return before, false
 }
 
 // take removes a committed instance and returns it, or nil.
