@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -35,6 +36,8 @@ type load struct {
 
 	mu       sync.Mutex
 	complain []string
+	// failures are the last of what went wrong, with when it was, for the log of a test that waits for long.
+	failures []string
 }
 
 func documentName(n int) string { return fmt.Sprintf("load-%d.txt", n) }
@@ -100,6 +103,17 @@ func (l *load) violated(format string, args ...any) {
 	}
 }
 
+// failed keeps what went wrong lately.
+func (l *load) failed(base, what string, began time.Time, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.failures) == 30 {
+		l.failures = l.failures[1:]
+	}
+	l.failures = append(l.failures, fmt.Sprintf("%s %s: %s for %v: %v", time.Now().Format("15:04:05.000"), base, what,
+		time.Since(began).Round(time.Millisecond), err))
+}
+
 // awaitProgress waits until each of these nodes has acknowledged some more releases.
 func (l *load) awaitProgress(within time.Duration, nodes ...*node) {
 	l.t.Helper()
@@ -117,7 +131,10 @@ func (l *load) awaitProgress(within time.Duration, nodes ...*node) {
 		return nil
 	})
 	if took := time.Since(began); took > 3*time.Second {
-		l.t.Logf("it took %v until all of %v acknowledged releases", took.Round(10*time.Millisecond), names(nodes))
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.t.Logf("it took %v until all of %v acknowledged releases; before that:\n%s", took.Round(10*time.Millisecond), names(nodes),
+			strings.Join(l.failures, "\n"))
 	}
 }
 
@@ -203,13 +220,18 @@ func (w *writer) step(ctx context.Context, n int) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
 	defer cancel()
 	name := documentName(n % documents)
+	began, what := time.Now(), "read"
 	latest, err := w.read(ctx, name)
 	if err == nil {
 		w.look(ctx, name)
+		what = "publish"
 		err = w.publish(ctx, name, latest)
 	}
 	if err != nil && reasonOf(err) != "document.version_conflict" {
 		clear(w.seen)
+		if !notSent(err) {
+			w.load.failed(w.api.base, what, began, err)
+		}
 	}
 }
 
