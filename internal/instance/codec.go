@@ -154,21 +154,39 @@ func appendState(b []byte, i *Instance) []byte {
 	return appendBool(b, fieldProtected, i.Protected)
 }
 
-// encode fills encoded, content and wire from the other fields.
+// encode makes the stored form from the other fields.
 func (i *Instance) encode() {
-	b := appendContent(make([]byte, 0, 320), i)
-	i.content = len(b)
-	i.encoded = appendState(b, i)
+	i.begin(make([]byte, 0, 320))
+	i.finish(i.wire)
+}
+
+// begin writes the content to the empty slice b, and leaves the state out.
+func (i *Instance) begin(b []byte) {
+	i.wire = appendContent(b, i)
+	i.content = int32(len(i.wire))
+	i.stored = i.content
+}
+
+// finish puts the state behind the content, in b, which holds that or has the room for it.
+func (i *Instance) finish(b []byte) {
+	i.wire = appendState(append(b[:0], i.wire[:i.content]...), i)
+	i.stored = int32(len(i.wire))
 	i.dress()
 }
 
-// dress makes wire: the encoded form with what this node adds.
+// said is what the registrant said, as it is stored. Do not change it.
+func (i *Instance) said() []byte { return i.wire[:i.content] }
+
+// record is the stored form. Do not change it.
+func (i *Instance) record() []byte { return i.wire[:i.stored:i.stored] }
+
+// dress makes wire: the stored form with what this node adds.
 func (i *Instance) dress() {
-	i.wire = i.encoded
+	i.wire = i.record()
 	if !i.Provisional && i.Override == nil {
 		return
 	}
-	wire := append(make([]byte, 0, len(i.encoded)+64), i.encoded...)
+	wire := append(make([]byte, 0, len(i.wire)+64), i.wire...)
 	wire = appendBool(wire, fieldProvisional, i.Provisional)
 	if i.Override != nil {
 		override, err := proto.Marshal(i.Override.proto())
@@ -207,7 +225,7 @@ func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 // decodeInstance reads a stored record. The instance keeps value, which must never change. Fields that this version does not
 // know are kept in the encoded form.
 func decodeInstance(value []byte, modified int64) (*Instance, error) {
-	i := &Instance{encoded: value, content: -1, Modified: modified}
+	i := &Instance{wire: value, stored: int32(len(value)), content: -1, Modified: modified}
 	labels, metadata := countFields(value)
 	if labels > 0 {
 		i.Labels = make(Labels, 0, labels)
@@ -221,7 +239,7 @@ func decodeInstance(value []byte, modified int64) (*Instance, error) {
 			return nil, errMalformed
 		}
 		if i.content < 0 && number == fieldHealth {
-			i.content = at
+			i.content = int32(at)
 		}
 		at += n
 		n, err := i.decodeField(number, kind, value[at:])
@@ -234,9 +252,8 @@ func decodeInstance(value []byte, modified int64) (*Instance, error) {
 		return nil, errMalformed
 	}
 	if i.content < 0 {
-		i.content = len(value)
+		i.content = i.stored
 	}
-	i.wire = i.encoded
 	return i, nil
 }
 

@@ -33,10 +33,10 @@ func Encode(m *gantryv1.Instance) (*Instance, error) {
 }
 
 // Stored is the stored form.
-func (i *Instance) Stored() []byte { return i.encoded }
+func (i *Instance) Stored() []byte { return i.record() }
 
 // Content is the part of the stored form that the registrant said.
-func (i *Instance) Content() []byte { return i.encoded[:i.content] }
+func (i *Instance) Content() []byte { return i.said() }
 
 // Decode reads a stored record.
 func Decode(value []byte) (*Instance, error) { return decodeInstance(value, 1) }

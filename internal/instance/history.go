@@ -27,7 +27,7 @@ const (
 
 func (h *history) add(c change, instances int) {
 	limit := min(max(instances, minHistory), maxHistory)
-	if len(h.changes) >= 2*limit {
+	if len(h.changes) >= limit+limit/4 { // now and then, not with each
 		h.trim(len(h.changes) - limit)
 	}
 	h.changes = append(h.changes, c)

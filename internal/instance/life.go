@@ -43,7 +43,7 @@ type life struct {
 	// since is the tick from which on silence counts: when this node took over, or the session broke.
 	since atomic.Int64
 	// patience is the silence, in ticks, after which something is to be done.
-	patience atomic.Int64
+	patience atomic.Int32
 	queued   atomic.Bool
 	// place is where it stands in what its session holds; guarded by that session's lock.
 	place int32
@@ -51,12 +51,12 @@ type life struct {
 	// Guarded by the roster's lock. Without owned all is at rest.
 	owned   bool
 	session *Session
-	probes  []*probe
+	probes  *[]*probe // nil while there are none
 }
 
 // fire implements target.
 func (l *life) fire(r *Registry) {
-	if left := l.patience.Load() - r.silence(l); left > 0 {
+	if left := int64(l.patience.Load()) - r.silence(l); left > 0 {
 		r.wheel.schedule(&l.timer, r.now()+left)
 		return
 	}
@@ -133,6 +133,7 @@ func (r *Registry) release(i *Instance) *Session {
 // watch sets the timer that fits the instance.
 func (r *Registry) watch(i *Instance) {
 	l := i.life
+	var patience time.Duration // two days at most
 	switch {
 	case i.Persistent:
 		r.wheel.cancel(&l.timer)
@@ -145,16 +146,17 @@ func (r *Registry) watch(i *Instance) {
 		}
 		return
 	case i.Health != gantryv1.Health_HEALTH_UNHEALTHY:
-		l.patience.Store(ticks(i.TTL))
+		patience = i.TTL
 	case i.Protected:
-		l.patience.Store(ticks(i.TTL + ProtectLimit))
+		patience = i.TTL + ProtectLimit
 	case i.Owner != "":
-		l.patience.Store(ticks(i.TTL + sessionSettle))
+		patience = i.TTL + sessionSettle
 	default:
-		l.patience.Store(ticks(max(i.RemoveAfter, i.TTL+tick)))
+		patience = max(i.RemoveAfter, i.TTL+tick)
 	}
+	l.patience.Store(int32(ticks(patience)))
 	r.stopProbes(l)
-	r.wheel.schedule(&l.timer, r.now()+l.patience.Load()-r.silence(l))
+	r.wheel.schedule(&l.timer, r.now()+int64(l.patience.Load())-r.silence(l))
 }
 
 // verdict is what is to be done about an instance.
@@ -186,7 +188,7 @@ func (r *Registry) judge(roster *roster, i *Instance, l *life) verdict {
 	if i.Health == gantryv1.Health_HEALTH_UNHEALTHY && heard > 0 && r.now()-heard < ticks(i.TTL) {
 		return recovered
 	}
-	if silence < l.patience.Load() {
+	if silence < int64(l.patience.Load()) {
 		return leave
 	}
 	counts := countsAsLoss(i)
@@ -224,7 +226,7 @@ func (r *Registry) settle(ctx context.Context, l *life) {
 		return
 	}
 	if verdict == leave {
-		again := l.patience.Load() - r.silence(l)
+		again := int64(l.patience.Load()) - r.silence(l)
 		if again <= 0 {
 			again = ticks(protectRecheck)
 		}
@@ -267,7 +269,7 @@ func (r *Registry) carryOut(ctx context.Context, verdict verdict, service Servic
 				c.Health, c.HealthReason = gantryv1.Health_HEALTH_HEALTHY, ""
 			}
 		})
-		change.Put = []state.Put{{Key: key, Value: changed.encoded}}
+		change.Put = []state.Put{{Key: key, Value: changed.record()}}
 	}
 	_, err := r.store.Commit(ctx, change)
 	return err
@@ -284,8 +286,7 @@ func silenceReason(i *Instance) string {
 func (i *Instance) withState(set func(*Instance)) *Instance {
 	c := *i
 	set(&c)
-	c.encoded = appendState(append(make([]byte, 0, len(i.encoded)+64), i.encoded[:i.content]...), &c)
-	c.dress()
+	c.finish(make([]byte, 0, len(i.wire)+64))
 	return &c
 }
 

@@ -193,7 +193,7 @@ func (r *Registry) applyInstance(event state.Event) {
 	}
 	r.noteLoss(roster, before, i)
 	r.adopt(roster, before, i)
-	roster.changed(i.Modified, id)
+	roster.changed(i.Modified, i.life.id)
 	r.notifier.add(roster)
 }
 
@@ -205,7 +205,7 @@ func (r *Registry) dropInstance(roster *roster, id string, revision int64) {
 	}
 	r.counts.add(roster.service.Namespace, -1)
 	session := r.release(before)
-	roster.changed(revision, id)
+	roster.changed(revision, before.life.id)
 	r.notifier.add(roster)
 	// Others mark what they take for lost before they remove it; who deregisters does not. After a reset nobody can tell.
 	lost := before.Health == gantryv1.Health_HEALTH_UNHEALTHY || r.resetting
@@ -252,7 +252,7 @@ func (r *Registry) applyOverride(event state.Event) {
 		redressed = true
 	}
 	if redressed {
-		roster.changed(event.Modified, id)
+		roster.changed(event.Modified, strings.Clone(id))
 		r.notifier.add(roster)
 	}
 }

@@ -68,17 +68,29 @@ func (p *probe) fire(r *Registry) {
 // startProbes makes the probes that an instance's checks ask for, and keeps those that run already.
 func (r *Registry) startProbes(i *Instance) {
 	l := i.life
-	if sameProbes(l.probes, i) {
+	if sameProbes(l.running(), i) {
 		return
 	}
 	r.stopProbes(l)
+	probes := make([]*probe, 0, len(i.Checks))
 	for _, check := range i.Checks {
 		p := &probe{life: l, check: check, address: i.Address}
 		p.target = p
-		l.probes = append(l.probes, p)
+		probes = append(probes, p)
 		spread := min(firstProbe, check.GetInterval().AsDuration())
 		r.wheel.schedule(&p.timer, r.now()+1+rand.Int64N(max(ticks(spread), 1)))
 	}
+	if len(probes) > 0 {
+		l.probes = &probes
+	}
+}
+
+// running are the probes of an instance.
+func (l *life) running() []*probe {
+	if l.probes == nil {
+		return nil
+	}
+	return *l.probes
 }
 
 func sameProbes(probes []*probe, i *Instance) bool {
@@ -94,7 +106,7 @@ func sameProbes(probes []*probe, i *Instance) bool {
 }
 
 func (r *Registry) stopProbes(l *life) {
-	for _, p := range l.probes {
+	for _, p := range l.running() {
 		p.stopped = true
 		r.wheel.cancel(&p.timer)
 	}
@@ -123,7 +135,7 @@ func (r *Registry) runProbe(p *probe) {
 		roster.mu.Unlock()
 		return
 	}
-	health, reason := i.checked(p.life.probes)
+	health, reason := i.checked(p.life.running())
 	roster.mu.Unlock()
 	if health == i.Health && reason == i.HealthReason {
 		return
@@ -179,7 +191,7 @@ func (r *Registry) writeHealth(roster *roster, i *Instance, health gantryv1.Heal
 	key := instanceKey(roster.service, i.ID)
 	_, err := r.store.Commit(r.lifetime, state.Change{
 		If:  []state.Condition{state.Unchanged(key, i.Modified)},
-		Put: []state.Put{{Key: key, Value: changed.encoded}},
+		Put: []state.Put{{Key: key, Value: changed.record()}},
 	})
 	if err != nil {
 		if !errors.Is(err, state.ErrConflict) && r.lifetime.Err() == nil {

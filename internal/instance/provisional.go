@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -90,7 +91,7 @@ func (r *Registry) holdPending(roster *roster, i *Instance, session *Session, ba
 		roster.pending = make(map[string]*pendingInstance)
 	}
 	roster.pending[shown.ID] = &pendingInstance{instance: &shown, session: session, base: base}
-	roster.changed(0, shown.ID)
+	roster.changed(0, strings.Clone(shown.ID))
 	r.notifier.add(roster)
 	r.provisionals.kick()
 	return nil
@@ -123,7 +124,7 @@ func (r *Registry) dropPending(roster *roster, id string, p *pendingInstance) {
 		p.session.forgetPending(roster.service, id)
 	}
 	r.provisionals.count.Add(-1)
-	roster.changed(0, id)
+	roster.changed(0, strings.Clone(id))
 	r.notifier.add(roster)
 }
 
@@ -194,7 +195,7 @@ func (r *Registry) commitPending(ctx context.Context, w waiting) error {
 	for range maxRewrites {
 		w.roster.mu.RLock()
 		current := w.roster.pending[w.id] == w.pending
-		base, value, session := w.pending.base, w.pending.instance.encoded, w.pending.session
+		base, value, session := w.pending.base, w.pending.instance.record(), w.pending.session
 		w.roster.mu.RUnlock()
 		if !current {
 			return nil

@@ -123,8 +123,7 @@ func (r *Registry) prepare(registration *Registration, session *Session) (prepar
 			i.Owner = r.self
 		}
 	}
-	i.encoded = appendContent(make([]byte, 0, 320), i)
-	i.content = len(i.encoded)
+	i.begin(make([]byte, 0, 320))
 	return prepared{service: service, instance: i, session: session}, nil
 }
 
@@ -137,7 +136,7 @@ func (r *Registry) unchanged(ctx context.Context, p *prepared) (revision int64, 
 	roster.mu.RLock()
 	i := roster.find(p.instance.ID)
 	pending := roster.pending[p.instance.ID] != nil
-	same := i != nil && !pending && bytes.Equal(i.encoded[:i.content], p.instance.encoded) &&
+	same := i != nil && !pending && bytes.Equal(i.said(), p.instance.said()) &&
 		(i.Persistent || i.Health == gantryv1.Health_HEALTH_HEALTHY)
 	owned := i != nil && i.life.owned
 	if same && owned {
@@ -191,7 +190,7 @@ func (r *Registry) batch(write []prepared) int {
 	for n, p := range write {
 		key := instanceKey(p.service, p.instance.ID)
 		namespaces[p.service.Namespace] = struct{}{}
-		size += len(key) + len(p.instance.encoded) + 64
+		size += len(key) + len(p.instance.wire) + 64
 		if _, again := seen[key]; again || n > 0 && (n+len(namespaces) > batchRegistrations || size > batchBytes) {
 			return n
 		}
@@ -218,8 +217,7 @@ func (r *Registry) complete(p *prepared) {
 		}
 		roster.mu.RUnlock()
 	}
-	i.encoded = appendState(i.encoded[:i.content], i)
-	i.dress()
+	i.finish(i.wire)
 }
 
 // namespaceConditions make a change fail when a namespace that it writes into is not there. The default one always is.
@@ -245,7 +243,7 @@ func (r *Registry) write(ctx context.Context, batch []prepared, results []Result
 	for n := range batch {
 		p := &batch[n]
 		r.complete(p)
-		change.Put[n] = state.Put{Key: instanceKey(p.service, p.instance.ID), Value: p.instance.encoded}
+		change.Put[n] = state.Put{Key: instanceKey(p.service, p.instance.ID), Value: p.instance.record()}
 		names[n] = p.service.Namespace
 	}
 	change.If = namespaceConditions(nil, names...)
@@ -361,7 +359,7 @@ func (r *Registry) rewrite(ctx context.Context, service Service, id string, edit
 		}
 		changed.encode()
 		revision, err := r.store.Commit(ctx, state.Change{If: []state.Condition{state.Unchanged(key, i.Modified)},
-			Put: []state.Put{{Key: key, Value: changed.encoded}}})
+			Put: []state.Put{{Key: key, Value: changed.record()}}})
 		if err == nil {
 			return revision, r.store.Await(ctx, revision)
 		}

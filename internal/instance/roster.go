@@ -2,7 +2,6 @@ package instance
 
 import (
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -111,7 +110,7 @@ func (r *roster) count(i *Instance, n int) {
 }
 
 // changed notes that instances changed at a revision of the state, or locally when revision is 0. No ids: something of the
-// service as a whole.
+// service as a whole. The ids are kept: their memory must be their own.
 func (r *roster) changed(revision int64, ids ...string) {
 	local := revision == 0
 	r.revision = max(r.revision, revision)
@@ -122,7 +121,7 @@ func (r *roster) changed(revision int64, ids ...string) {
 		ids = nil
 	}
 	for _, id := range ids {
-		r.history.add(change{version: r.version, revision: r.revision, id: strings.Clone(id), local: local}, len(r.committed))
+		r.history.add(change{version: r.version, revision: r.revision, id: id, local: local}, len(r.committed))
 	}
 	r.frames = nil
 	r.snapshot.Store(nil)

@@ -94,22 +94,16 @@ type Port struct {
 type Instance struct {
 	ID      string
 	Address string
-	Port    uint16
 	// Ports are further ports, sorted by name.
-	Ports []Port
-	// Weight is what the instance says; see [Instance.EffectiveWeight].
-	Weight   float64
+	Ports    []Port
 	Labels   Labels
 	Metadata Labels
-	// Persistent instances stay until they are deregistered.
-	Persistent bool
-	// Status is what the instance says; see [Instance.EffectiveStatus].
-	Status gantryv1.Status
+	// Weight is what the instance says; see [Instance.EffectiveWeight].
+	Weight float64
 	Checks []*gantryv1.Check
 	// TTL and RemoveAfter bound its silence; see the native API.
 	TTL, RemoveAfter time.Duration
 
-	Health gantryv1.Health
 	// HealthReason says why it is not healthy.
 	HealthReason string
 	// Protocol is the language that registered it, such as "native" or "nacos".
@@ -118,22 +112,30 @@ type Instance struct {
 	Owner        string
 	RegisteredAt time.Time
 	ChangedAt    time.Time
-	// Protected: lost, and kept because too many were lost at once.
-	Protected bool
-	// Provisional: not committed, because there is no quorum.
-	Provisional bool
 	// Override is what an operator set, or nil.
 	Override *Override
 	// Modified is the revision of its record; 0 for a provisional one that has none yet.
 	Modified int64
 
-	// encoded is the stored form; its first content bytes are what the registrant said.
-	encoded []byte
-	content int
-	// wire is the instance as subscribers get it: encoded, and what this node adds.
+	// wire is the instance as subscribers get it: the first stored bytes are its record, of which the first content
+	// bytes are what the registrant said. What this node adds comes after them.
 	wire []byte
 	// life goes with a committed instance from version to version; nil in others.
 	life *life
+
+	// What is small stands together, without gaps: there are many instances.
+	content, stored int32
+
+	Health gantryv1.Health
+	// Status is what the instance says; see [Instance.EffectiveStatus].
+	Status gantryv1.Status
+	Port   uint16
+	// Persistent instances stay until they are deregistered.
+	Persistent bool
+	// Protected: lost, and kept because too many were lost at once.
+	Protected bool
+	// Provisional: not committed, because there is no quorum.
+	Provisional bool
 }
 
 // Override is what an operator set over what an instance says of itself.

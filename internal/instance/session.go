@@ -317,7 +317,7 @@ func (s *Session) setPendingStatus(service Service, id string, status gantryv1.S
 		changed.encode()
 		// Another entry, so that the one on its way into the state does not pass for this.
 		roster.pending[id] = &pendingInstance{instance: changed, session: s, base: p.base}
-		roster.changed(0, id)
+		roster.changed(0, strings.Clone(id))
 		r.notifier.add(roster)
 		r.provisionals.kick()
 	}
