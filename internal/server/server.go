@@ -119,7 +119,30 @@ func (s *Server) start(ctx context.Context) error {
 	s.serveGRPC()
 	s.ready.Store(true)
 	s.workers.Go(s.watchFailure)
+	s.workers.Go(s.watchQuorum)
 	return nil
+}
+
+// watchQuorum sends sessions away when the quorum has been gone for as long as a node may be silent: from then on the
+// others, if they have it, take this node's sessions for lost, although the clients may still reach both.
+func (s *Server) watchQuorum() {
+	for {
+		changed := s.store.QuorumChanged()
+		var disperse *time.Timer
+		if !s.store.Quorum() {
+			disperse = time.AfterFunc(s.settings.NodeTTL, func() { s.api.Disperse("the node has lost the quorum") })
+		}
+		select {
+		case <-changed:
+		case <-s.running.Done():
+		}
+		if disperse != nil {
+			disperse.Stop()
+		}
+		if s.running.Err() != nil {
+			return
+		}
+	}
 }
 
 // prepareData chooses the data folder.

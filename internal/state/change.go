@@ -131,11 +131,11 @@ func (s *Store) translate(err error) error {
 		return nil
 	case errors.Is(err, rpctypes.ErrNoSpace):
 		return fault.New(fault.Unavailable, "state.disk_full", "the state has reached its size limit").
-			Hinted("raise --state-quota, or remove old documents, then run `gantry cluster disarm`").Because(err)
+			Hinted("raise --state-quota and restart; or, without a higher limit, restart so that free pages are given back").Because(err)
 	case errors.Is(err, rpctypes.ErrNoLeader), isRaft(err, raft.ErrProposalDropped):
 		// Dropped, as while leadership moves: it was not even proposed.
 		return errNoQuorum().Because(err)
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, rpctypes.ErrTimeout),
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled), errors.Is(err, rpctypes.ErrTimeout),
 		errors.Is(err, rpctypes.ErrTimeoutDueToLeaderFail), errors.Is(err, rpctypes.ErrTimeoutDueToConnectionLost),
 		errors.Is(err, rpctypes.ErrLeaderChanged), errors.Is(err, rpctypes.ErrGRPCTimeout),
 		// This member stopped, or the connection to an external etcd broke, with the change on its way.

@@ -2,6 +2,8 @@ package state
 
 import (
 	"context"
+	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -32,12 +34,42 @@ type committer struct {
 	maxOperations int
 	maxBytes      int
 
+	// underway ends the transaction that is on its way; nil when there is none.
+	underway atomic.Pointer[context.CancelFunc]
+
 	operations prometheus.Histogram
 	seconds    prometheus.Histogram
 }
 
 // queueLength bounds what waits for a transaction; behind it callers block, which is the back-pressure.
 const queueLength = 4096
+
+// leaderGrace is how long a transaction that was on its way when the leader changed may still take: what the old leader passed on is
+// there within a round trip or two, and what it did not is lost. Waiting for that until commitTimeout would hold up all changes behind it.
+const leaderGrace = 500 * time.Millisecond
+
+// watchLeader gives up transactions that were lost with their leader.
+func (c *committer) watchLeader(ctx context.Context, changed func() <-chan struct{}) {
+	next := changed()
+	for {
+		select {
+		case <-next:
+		case <-ctx.Done():
+			return
+		}
+		// Taken before the wait, so that a change of leader during it is not missed.
+		next = changed()
+		before := c.underway.Load()
+		select {
+		case <-time.After(leaderGrace):
+		case <-ctx.Done():
+			return
+		}
+		if before != nil && c.underway.Load() == before {
+			(*before)()
+		}
+	}
+}
 
 func (c *committer) run() {
 	for {
@@ -154,6 +186,8 @@ func (c *committer) full(b *batch) bool {
 func (c *committer) commit(b *batch) {
 	ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
 	defer cancel()
+	c.underway.Store(&cancel)
+	defer c.underway.Store(nil)
 	timer := prometheus.NewTimer(c.seconds)
 	defer timer.ObserveDuration()
 	c.operations.Observe(float64(b.operations))

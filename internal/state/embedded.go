@@ -139,6 +139,8 @@ func (s *Store) embedConfig(dir string) (*embed.Config, error) {
 		c.QuotaBackendBytes = 4 << 30
 	}
 	c.BackendFreelistType = "map"
+	// A start gives back what deletions have freed, when it is worth the time.
+	c.BootstrapDefragThresholdMegabytes = 128
 	c.PreVote = true
 	c.UnsafeNoFsync = o.NoSync
 	c.EnableGRPCGateway = false

@@ -9,6 +9,9 @@ import (
 	"syscall"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
 	"github.com/gantry-platform/gantry/internal/fault"
 )
 
@@ -126,6 +129,50 @@ func (d *diskGuard) err() error {
 	}
 	return fault.New(fault.Unavailable, "state.disk_full", "the disk of the data folder has %d MiB left, less than %d MiB",
 		d.bytes.Load()>>20, d.minimum>>20).Hinted("free some space on %s; writing goes on by itself then", d.dir)
+}
+
+// alarmInterval is how often a quota alarm is looked at again.
+const alarmInterval = 5 * time.Second
+
+// watchAlarms ends etcd's alarm that its size limit was reached once there is room again, as after a restart with a higher limit; etcd
+// itself would keep it for ever.
+func (s *Store) watchAlarms(ctx context.Context) {
+	ticker := time.NewTicker(alarmInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+		server := s.etcd.Server
+		figures, err := s.Figures(ctx)
+		if err != nil || server.Leader() != server.MemberID() || figures.DatabaseBytes > figures.QuotaBytes/10*9 {
+			continue
+		}
+		for _, alarm := range server.Alarms() {
+			if alarm.Alarm != etcdserverpb.AlarmType_NOSPACE {
+				continue
+			}
+			callCtx, cancel := context.WithTimeout(ctx, commitTimeout)
+			_, err := s.client.AlarmDisarm(callCtx, (*clientv3.AlarmMember)(alarm))
+			cancel()
+			s.log.Info("the state has room again", "bytes", figures.DatabaseBytes, "limit", figures.QuotaBytes, "error", err)
+		}
+	}
+}
+
+// startFree is what etcd needs to open its files. With less it would end the process with words that help nobody.
+const startFree = 32 << 20
+
+// roomToStart refuses a start that would fail for want of space. A folder that tells nothing is tried.
+func roomToStart(dir string) error {
+	free, err := statfs(dir)
+	if err != nil || free >= startFree {
+		return nil
+	}
+	return fault.New(fault.Precondition, "state.disk_full", "the disk of the data folder %s has %d MiB left; starting needs %d MiB", dir, free>>20, startFree>>20).
+		At("data").Hinted("free some space and start again; nothing was changed")
 }
 
 const diskInterval = time.Second

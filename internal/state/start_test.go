@@ -3,6 +3,7 @@ package state_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -223,5 +224,28 @@ func TestANodeAloneWithoutQuorumServesWhatItHas(t *testing.T) {
 	}
 	if _, err := alone.Commit(ctx, put("k", "2")); !fault.Is(err, fault.Unavailable) {
 		t.Fatalf("commit: %v, want Unavailable", err)
+	}
+}
+
+func TestAStateThatWasFullIsWrittenAgainWithAHigherLimit(t *testing.T) {
+	ctx := context.Background()
+	options := state.Options{Dir: t.TempDir(), Embedded: &state.Embedded{NoSync: true, Quota: 4 << 20}}
+	s := statetest.Open(t, options)
+	statetest.Start(t, s)
+	value := string(make([]byte, 512<<10))
+	var err error
+	for i := 0; err == nil && i < 100; i++ {
+		_, err = s.Commit(ctx, put(fmt.Sprintf("k%d", i), value))
+	}
+	if f, ok := fault.As(err); !ok || f.Reason != "state.disk_full" || f.Hint == "" {
+		t.Fatalf("filling the state ended with %v, want state.disk_full with a hint", err)
+	}
+	s.Close()
+	options.Embedded = &state.Embedded{NoSync: true, Quota: 64 << 20}
+	s = statetest.Open(t, options)
+	statetest.Start(t, s)
+	await(t, func() bool { _, err := s.Commit(ctx, put("more", "1")); return err == nil }, "the state is written again")
+	if record, found, err := s.Get(ctx, "k0"); err != nil || !found || len(record.Value) != len(value) {
+		t.Fatalf("what was stored before: %v %v", found, err)
 	}
 }

@@ -100,6 +100,10 @@ func Open(ctx context.Context, options Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := roomToStart(options.Dir); err != nil {
+		identity.release()
+		return nil, err
+	}
 	s := &Store{
 		options: options, root: options.Prefix, log: options.Logger, identity: identity,
 		closing: make(chan struct{}), failed: make(chan struct{}),
@@ -182,6 +186,8 @@ func (s *Store) Start(ctx context.Context) error {
 	s.workers.Go(func() { s.watchDisk(s.running) })
 	if s.etcd != nil {
 		s.workers.Go(func() { s.promoteLearners(s.running) })
+		s.workers.Go(func() { s.watchAlarms(s.running) })
+		s.workers.Go(func() { s.committer.watchLeader(s.running, s.etcd.Server.LeaderChangedNotify) })
 	}
 	if fresh {
 		return s.node.registered(ctx)

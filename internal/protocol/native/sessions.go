@@ -58,13 +58,7 @@ func (a *API) Leave(ctx context.Context) {
 	a.sessions.mu.Lock()
 	a.sessions.leaving = true
 	others := a.otherAddresses()
-	goAway := &gantryv1.ServerMessage{Message: &gantryv1.ServerMessage_GoAway{GoAway: &gantryv1.GoAway{Reason: "the node is shutting down", Nodes: others}}}
-	for one := range a.sessions.open {
-		select {
-		case one.outgoing <- goAway:
-		default: // its queue is full: it will notice by the end of the stream
-		}
-	}
+	a.tellAll(&gantryv1.GoAway{Reason: "the node is shutting down", Nodes: others})
 	a.sessions.mu.Unlock()
 	if len(others) > 0 {
 		a.awaitSessions(ctx)
@@ -73,6 +67,29 @@ func (a *API) Leave(ctx context.Context) {
 	defer a.sessions.mu.Unlock()
 	for one := range a.sessions.open {
 		one.cancel(fault.New(fault.Unavailable, "server.leaving", "this node is going away").Hinted("open the session on another node"))
+	}
+}
+
+// Disperse tells the sessions that are open to go to other nodes, if they can reach any, and to stay until they do. Sessions that are opened
+// afterwards are not told, so that clients of a cluster that is lost as a whole do not go round and round.
+func (a *API) Disperse(reason string) {
+	others := a.otherAddresses()
+	if len(others) == 0 {
+		return
+	}
+	a.sessions.mu.Lock()
+	defer a.sessions.mu.Unlock()
+	a.tellAll(&gantryv1.GoAway{Reason: reason, Nodes: others})
+}
+
+// tellAll sends the same to all open sessions. The caller holds sessions.mu.
+func (a *API) tellAll(goAway *gantryv1.GoAway) {
+	message := &gantryv1.ServerMessage{Message: &gantryv1.ServerMessage_GoAway{GoAway: goAway}}
+	for one := range a.sessions.open {
+		select {
+		case one.outgoing <- message:
+		default: // its queue is full: it will notice by the end of the stream
+		}
 	}
 }
 

@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
@@ -118,7 +120,7 @@ func each[T any](ctx context.Context, c *Client, timeout time.Duration, ask func
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
-				c.log.Warn("another node does not answer", "node", node.Name, "address", node.PeerAddress, "error", err)
+				c.log.Debug("another node does not answer", "node", node.Name, "address", node.PeerAddress, "error", err)
 				missing = append(missing, node.Name)
 				return
 			}
@@ -199,6 +201,15 @@ func (c *Client) Describe(ctx context.Context) map[string]*gantryv1.Node {
 	return nodes
 }
 
+// joinRetry is how often a node that does not answer is asked again.
+const joinRetry = 500 * time.Millisecond
+
+// refusedSecret reports whether the two ends do not trust each other's certificates. gRPC tells it in words alone.
+func refusedSecret(err error) bool {
+	message := status.Convert(err).Message()
+	return strings.Contains(message, "x509:") || strings.Contains(message, "tls: ")
+}
+
 // Join asks a running node to add this one, and answers the members that its etcd starts with.
 func Join(ctx context.Context, address string, config *tls.Config, name string, peerURL, version string) (members map[string]string, token string, err error) {
 	connection, err := dial(address, config)
@@ -208,9 +219,20 @@ func Join(ctx context.Context, address string, config *tls.Config, name string, 
 	defer connection.Close()
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	answer, err := peerv1.NewPeerServiceClient(connection).Join(ctx,
-		&peerv1.JoinRequest{Name: name, PeerUrls: []string{peerURL}, Version: version}, grpc.WaitForReady(true))
+	client, request := peerv1.NewPeerServiceClient(connection), &peerv1.JoinRequest{Name: name, PeerUrls: []string{peerURL}, Version: version}
+	answer, err := client.Join(ctx, request)
+	for status.Code(err) == codes.Unavailable && !refusedSecret(err) && ctx.Err() == nil {
+		select {
+		case <-time.After(joinRetry):
+			answer, err = client.Join(ctx, request)
+		case <-ctx.Done():
+		}
+	}
 	if err != nil {
+		if refusedSecret(err) {
+			return nil, "", fault.New(fault.Precondition, "cluster.other_secret", "the node at %s has another cluster secret", address).At("cluster-secret-file").
+				Hinted("give this node the secret file of that cluster").Because(err)
+		}
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			return nil, "", fault.New(fault.Unavailable, "cluster.unreachable", "no node of a cluster answers at %s", address).At("join").
 				Hinted("name the cluster address (--cluster-listen) of a running node, and give both the same cluster secret").Because(err)
