@@ -25,11 +25,12 @@ func (r *Registry) Idle() {
 
 // Encode brings what a registrant says into the stored form.
 func Encode(m *gantryv1.Instance) (*Instance, error) {
-	i, err := buildInstance(m)
-	if err == nil {
-		i.encode()
+	i := new(Instance)
+	if err := i.build(m); err != nil {
+		return nil, err
 	}
-	return i, err
+	i.encode()
+	return i, nil
 }
 
 // Stored is the stored form.
@@ -59,7 +60,7 @@ func (r *Registry) Transitions() (count float64) {
 
 // TakeProvisionally takes a registration as if nothing could be written now.
 func (r *Registry) TakeProvisionally(registration Registration, session *Session) error {
-	p, err := r.prepare(&registration, session)
+	p, err := r.prepare(&registration, session, new(Instance))
 	if err != nil {
 		return err
 	}

@@ -50,12 +50,16 @@ func (p *provisionals) kick() {
 func (r *Registry) writeLater(batch []prepared, results []Result) error {
 	for n := range batch {
 		p := &batch[n]
+		i, err := decodeInstance(p.instance.record(), 0) // what was prepared is for this call alone
+		if err != nil {
+			return err
+		}
 		roster := r.lock(p.service)
 		base := int64(0)
 		if before := roster.find(p.instance.ID); before != nil {
 			base = before.Modified
 		}
-		err := r.holdPending(roster, p.instance, p.session, base)
+		err = r.holdPending(roster, i, p.session, base)
 		r.unlock(roster)
 		if err != nil {
 			r.metrics.refused.Inc()

@@ -25,7 +25,7 @@ const (
 type prepared struct {
 	index    int
 	service  Service
-	instance *Instance // without state
+	instance *Instance // without state; for as long as the call lasts
 	session  *Session
 }
 
@@ -53,9 +53,11 @@ func (r *Registry) register(ctx context.Context, registrations []Registration, s
 		return nil, fault.New(fault.TooLarge, "instance.batch_too_large", "%d registrations at once", len(registrations)).
 			At("registrations").Hinted("send at most %d in one request", MaxBatch)
 	}
-	all := make([]prepared, len(registrations))
+	scratch := r.scratch(len(registrations))
+	defer r.reuse(scratch)
+	all := scratch.all
 	for n := range registrations {
-		p, err := r.prepare(&registrations[n], session)
+		p, err := r.prepare(&registrations[n], session, &scratch.instances[n])
 		if err != nil {
 			r.metrics.refused.Inc()
 			return nil, indexed(err, n, len(registrations))
@@ -88,6 +90,48 @@ func (r *Registry) register(ctx context.Context, registrations []Registration, s
 	return results, nil
 }
 
+// scratch is the memory that one call's registrations are prepared in.
+type scratch struct {
+	all       []prepared
+	instances []Instance
+}
+
+// Bounds of the memory that is kept for another call.
+const (
+	keptRegistrations = 64
+	keptLabels        = 16
+)
+
+func (r *Registry) scratch(n int) *scratch {
+	s, _ := r.scratches.Get().(*scratch)
+	if s == nil || cap(s.all) < n {
+		s = &scratch{all: make([]prepared, n), instances: make([]Instance, n)}
+	}
+	s.all, s.instances = s.all[:n], s.instances[:n]
+	return s
+}
+
+// reuse gives the memory to another call. Nobody may hold an instance of it any more; its encoded form may be held.
+func (r *Registry) reuse(s *scratch) {
+	if cap(s.all) > keptRegistrations {
+		return
+	}
+	clear(s.all)
+	for n := range s.instances {
+		i := &s.instances[n]
+		*i = Instance{Labels: i.Labels.emptied(), Metadata: i.Metadata.emptied()}
+	}
+	r.scratches.Put(s)
+}
+
+func (l Labels) emptied() Labels {
+	if cap(l) > keptLabels {
+		return nil
+	}
+	clear(l)
+	return l[:0]
+}
+
 // indexed says which of several registrations an error is about.
 func indexed(err error, n, of int) error {
 	f, ok := fault.As(err)
@@ -104,14 +148,13 @@ func beatInterval(p *prepared) time.Duration {
 	return p.instance.TTL / 3
 }
 
-// prepare checks a registration and encodes what it says.
-func (r *Registry) prepare(registration *Registration, session *Session) (prepared, error) {
+// prepare checks a registration and encodes what it says. i is empty and gets it.
+func (r *Registry) prepare(registration *Registration, session *Session, i *Instance) (prepared, error) {
 	service := registration.Service.Normal()
 	if f := checkService(service); f != nil {
 		return prepared{}, f
 	}
-	i, err := buildInstance(registration.Instance)
-	if err != nil {
+	if err := i.build(registration.Instance); err != nil {
 		return prepared{}, err
 	}
 	i.Protocol = cmp.Or(registration.Protocol, "native")

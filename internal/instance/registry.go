@@ -61,6 +61,7 @@ type Registry struct {
 	due            dueQueue
 	probeSlots     chan struct{}
 	provisionals   provisionals
+	scratches      sync.Pool // of *scratch
 	forwards       forwards
 	subscribers    atomic.Int64
 

@@ -127,41 +127,42 @@ func checkWeight(field string, weight float64) *fault.Error {
 	return nil
 }
 
-// buildInstance checks a registration and brings it into the form that is kept, without what the server sets.
-func buildInstance(m *gantryv1.Instance) (*Instance, error) {
+// build checks a registration and fills an empty instance from it, without what the server sets. It uses the room that the
+// labels have.
+func (i *Instance) build(m *gantryv1.Instance) error {
 	if m == nil {
-		return nil, invalid("instance", "is missing").Hinted("send the instance's address and port")
+		return invalid("instance", "is missing").Hinted("send the instance's address and port")
 	}
-	i := &Instance{Address: m.Address, Port: uint16(m.Port), Weight: 1, Persistent: m.Persistent, Status: m.Status}
+	i.Address, i.Port, i.Weight, i.Persistent, i.Status = m.Address, uint16(m.Port), 1, m.Persistent, m.Status
 	if f := checkAddress("instance.address", m.Address); f != nil {
-		return nil, f
+		return f
 	}
 	if m.Port > math.MaxUint16 {
-		return nil, invalid("instance.port", "there is no port %d", m.Port).Hinted("use 0 to 65535")
+		return invalid("instance.port", "there is no port %d", m.Port).Hinted("use 0 to 65535")
 	}
 	i.ID = idOf(m)
 	if f := checkName("instance.id", i.ID, MaxIDBytes); f != nil {
-		return nil, f
+		return f
 	}
 	if m.Weight != nil {
 		i.Weight = *m.Weight
 	}
 	if f := checkWeight("instance.weight", i.Weight); f != nil {
-		return nil, f
+		return f
 	}
 	switch i.Status {
 	case gantryv1.Status_STATUS_UNSPECIFIED:
 		i.Status = gantryv1.Status_STATUS_UP
 	case gantryv1.Status_STATUS_STARTING, gantryv1.Status_STATUS_UP, gantryv1.Status_STATUS_DRAINING, gantryv1.Status_STATUS_DOWN:
 	default:
-		return nil, invalid("instance.status", "there is no status %d", i.Status).Hinted("use STARTING, UP, DRAINING or DOWN")
+		return invalid("instance.status", "there is no status %d", i.Status).Hinted("use STARTING, UP, DRAINING or DOWN")
 	}
 	for _, fill := range []func(*Instance, *gantryv1.Instance) *fault.Error{fillPorts, fillLabels, fillMetadata, fillTimes, fillChecks} {
 		if f := fill(i, m); f != nil {
-			return nil, f
+			return f
 		}
 	}
-	return i, nil
+	return nil
 }
 
 // idOf is the id that an instance registers under.
@@ -177,12 +178,11 @@ func fillPorts(i *Instance, m *gantryv1.Instance) *fault.Error {
 		return invalid("instance.ports", "%d ports", len(m.Ports)).Hinted("use at most %d", MaxPorts)
 	}
 	for name, number := range m.Ports {
-		field := fmt.Sprintf("instance.ports[%s]", quoted(name))
-		if f := checkName(field, name, MaxPortNameBytes); f != nil {
-			return f
+		if f := checkName("", name, MaxPortNameBytes); f != nil {
+			return f.At(fmt.Sprintf("instance.ports[%s]", quoted(name)))
 		}
 		if number == 0 || number > math.MaxUint16 {
-			return invalid(field, "there is no port %d", number).Hinted("use 1 to 65535")
+			return invalid(fmt.Sprintf("instance.ports[%s]", quoted(name)), "there is no port %d", number).Hinted("use 1 to 65535")
 		}
 		i.Ports = append(i.Ports, Port{Name: name, Number: uint16(number)})
 	}
@@ -196,7 +196,7 @@ func fillLabels(i *Instance, m *gantryv1.Instance) *fault.Error {
 			Hinted("use at most %d; what is not for selection belongs into metadata", MaxLabels)
 	}
 	var f *fault.Error
-	i.Labels, f = sortLabels(m.Labels, func(key, value string) *fault.Error {
+	i.Labels, f = sortLabels(i.Labels, m.Labels, func(key, value string) *fault.Error {
 		if f := checkName("", key, MaxLabelKeyBytes); f != nil {
 			return f
 		}
@@ -211,7 +211,7 @@ func fillMetadata(i *Instance, m *gantryv1.Instance) *fault.Error {
 	}
 	total := 0
 	var f *fault.Error
-	i.Metadata, f = sortLabels(m.Metadata, func(key, value string) *fault.Error {
+	i.Metadata, f = sortLabels(i.Metadata, m.Metadata, func(key, value string) *fault.Error {
 		total += len(key) + len(value)
 		if total > MaxMetadataBytes {
 			return invalid("", "more than %d bytes in all", MaxMetadataBytes).
@@ -235,15 +235,12 @@ func checkText(field, text string, most int) *fault.Error {
 	return nil
 }
 
-// sortLabels checks and sorts entries. Errors name the entry under field.
-func sortLabels(m map[string]string, check func(key, value string) *fault.Error, field string) (Labels, *fault.Error) {
-	if len(m) == 0 {
-		return nil, nil
-	}
-	labels := make(Labels, 0, len(m))
+// sortLabels checks and sorts entries into an empty list. Errors name the entry under field.
+func sortLabels(labels Labels, m map[string]string, check func(key, value string) *fault.Error, field string) (Labels, *fault.Error) {
+	labels = slices.Grow(labels, len(m))
 	for key, value := range m {
 		if f := check(key, value); f != nil {
-			return nil, f.At(field + "[" + quoted(key) + "]")
+			return labels, f.At(field + "[" + quoted(key) + "]")
 		}
 		labels = append(labels, Label{Key: key, Value: value})
 	}
