@@ -126,6 +126,38 @@ func TestRegistrationTakenBackBeforeItsAnswer(t *testing.T) {
 	})
 }
 
+// Replies that were ready together come in one message.
+func TestRepliesThatComeTogether(t *testing.T) {
+	inBubble(t, oneNode, func(w *world, nodes []*testserver.Node) {
+		var mu sync.Mutex
+		var held []*gantryv1.Reply
+		nodes[0].Misbehave(scripted(&mu, func(message *gantryv1.ClientMessage, send func(*gantryv1.ServerMessage)) {
+			if message.GetRegister() == nil {
+				if message.GetRequestId() > 0 {
+					send(reply(message, nil))
+				}
+				return
+			}
+			if held = append(held, reply(message, nil).GetReply()); len(held) == 2 {
+				send(&gantryv1.ServerMessage{Message: &gantryv1.ServerMessage_Replies{Replies: &gantryv1.Replies{Replies: held}}})
+			}
+		}))
+		client := w.connect(gantry.WithWait())
+		var registrations []*gantry.Registration
+		for _, service := range []string{"one", "two"} {
+			registration, err := client.Register(w.Context(), gantry.Instance{Service: service, Port: 8080}, gantry.WithoutWaiting())
+			w.must(err)
+			registrations = append(registrations, registration)
+			synctest.Wait()
+		}
+		for _, registration := range registrations {
+			if !registration.State().Registered {
+				w.Error("a registration that was answered in company is not registered")
+			}
+		}
+	})
+}
+
 func TestTooFewAnswersAreNonsense(t *testing.T) {
 	inBubble(t, oneNode, func(w *world, nodes []*testserver.Node) {
 		var mu sync.Mutex
