@@ -227,11 +227,9 @@ func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 func decodeInstance(value []byte, modified int64) (*Instance, error) {
 	i := &Instance{wire: value, stored: int32(len(value)), content: -1, Modified: modified}
 	labels, metadata := countFields(value)
-	if labels > 0 {
-		i.Labels = make(Labels, 0, labels)
-	}
-	if metadata > 0 {
-		i.Metadata = make(Labels, 0, metadata)
+	if labels+metadata > 0 {
+		both := make(Labels, labels+metadata)
+		i.Labels, i.Metadata = both[:0:labels], both[labels:labels]
 	}
 	for at := 0; at < len(value); {
 		number, kind, n := protowire.ConsumeTag(value[at:])
@@ -257,7 +255,7 @@ func decodeInstance(value []byte, modified int64) (*Instance, error) {
 	return i, nil
 }
 
-// countFields sizes the label slices, so that each is allocated once.
+// countFields sizes the label slices, so that they are allocated once.
 func countFields(value []byte) (labels, metadata int) {
 	for len(value) > 0 {
 		number, _, n := protowire.ConsumeField(value)

@@ -100,18 +100,20 @@ func (r *Registry) adopt(roster *roster, before, i *Instance) {
 	r.watch(i)
 }
 
-// reconcile takes or leaves the care of an instance as ownership wants it. It begins with the full ttl.
-func (r *Registry) reconcile(roster *roster, i *Instance, m *members) {
+// reconcile takes or leaves the care of an instance as ownership wants it, and reports whether it was taken just now: it begins
+// with the full ttl, and is to be watched.
+func (r *Registry) reconcile(roster *roster, i *Instance, m *members) (taken bool) {
 	if m.ownerOf(roster, i) != m.self {
 		r.release(i)
-		return
+		return false
 	}
-	if !i.life.owned {
-		i.life.owned = true
-		i.life.heard.Store(0)
-		i.life.since.Store(r.now())
-		r.watch(i)
+	if i.life.owned {
+		return false
 	}
+	i.life.owned = true
+	i.life.heard.Store(0)
+	i.life.since.Store(r.now())
+	return true
 }
 
 // release leaves the care of an instance, and returns the session that held it.

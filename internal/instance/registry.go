@@ -219,7 +219,9 @@ func (r *Registry) followNodes() {
 		roster.mu.Lock()
 		defer roster.mu.Unlock()
 		for _, i := range roster.committed {
-			r.reconcile(roster, i, m)
+			if r.reconcile(roster, i, m) {
+				r.watch(i)
+			}
 		}
 		return true
 	})
