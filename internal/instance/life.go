@@ -135,7 +135,7 @@ func (r *Registry) release(i *Instance) *Session {
 // watch sets the timer that fits the instance.
 func (r *Registry) watch(i *Instance) {
 	l := i.life
-	var patience time.Duration // two days at most
+	var patience time.Duration // less than two days, as ticks in 32 bits
 	switch {
 	case i.Persistent:
 		r.wheel.cancel(&l.timer)
