@@ -31,6 +31,9 @@ type committer struct {
 	// held are changes that met a key of the transaction before them; they go first into the next one.
 	held []*pendingChange
 
+	// batch is used again for every transaction: only one is on its way.
+	batch batch
+
 	maxOperations int
 	maxBytes      int
 
@@ -107,6 +110,17 @@ type batch struct {
 	bytes      int
 }
 
+func (b *batch) reset() {
+	if b.reads == nil {
+		b.reads, b.writes = map[string]struct{}{}, map[string]struct{}{}
+	}
+	clear(b.reads)
+	clear(b.writes)
+	clear(b.changes)
+	b.changes = b.changes[:0]
+	b.operations, b.bytes = 0, 0
+}
+
 // admits reports whether a change can join without touching a key that another one writes, or writing one that
 // another one's condition reads: etcd evaluates all conditions of a transaction before any of its writes.
 func (b *batch) admits(change Change) bool {
@@ -150,7 +164,8 @@ func (b *batch) add(p *pendingChange) {
 
 // gather takes what waits, up to the limits of a transaction.
 func (c *committer) gather(first *pendingChange) *batch {
-	b := &batch{reads: map[string]struct{}{}, writes: map[string]struct{}{}}
+	b := &c.batch
+	b.reset()
 	waiting := c.held
 	c.held = nil
 	if first != nil {

@@ -9,6 +9,11 @@ import (
 // Key joins parts into a key. Each part is escaped, so that it may hold "/" itself.
 func Key(parts ...string) string {
 	var b strings.Builder
+	size := 1 // for the "/" of Prefix too
+	for _, part := range parts {
+		size += len(part) + 1
+	}
+	b.Grow(size)
 	for i, part := range parts {
 		if i > 0 {
 			b.WriteByte('/')
