@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -239,14 +238,18 @@ func commitUntil(t *testing.T, s *state.Store, change state.Change) int64 {
 	}
 }
 
-// await polls a condition of another process's making until the test's deadline.
+// await polls a condition of another member's making, up to a bound.
 func await(t *testing.T, holds func() bool, what string) {
 	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.NewTimer(30 * time.Second)
+	defer deadline.Stop()
+	ticker := time.NewTicker(5 * time.Millisecond)
+	defer ticker.Stop()
 	for !holds() {
-		if time.Now().After(deadline) {
+		select {
+		case <-ticker.C:
+		case <-deadline.C:
 			t.Fatalf("waited in vain until %s", what)
 		}
-		runtime.Gosched()
 	}
 }
