@@ -196,7 +196,13 @@ func (d *dataKeys) active(ctx context.Context) (*dataKey, error) {
 			return nil, d.closed(active)
 		}
 		key, put := d.make(highest + 1)
-		revision, err := d.store.Commit(ctx, state.Change{If: []state.Condition{state.Unchanged(key.key(), 0)}, Put: []state.Put{put}})
+		condition := state.Unchanged(key.key(), 0)
+		if highest == 0 {
+			// The first of all. That its number is free proves nothing: a node that is behind may not have seen the keys that had it
+			// and the ones that came after.
+			condition = state.NoneUnder(state.Prefix("datakey"))
+		}
+		revision, err := d.store.Commit(ctx, state.Change{If: []state.Condition{condition}, Put: []state.Put{put}})
 		if errors.Is(err, state.ErrConflict) {
 			if err := d.refresh(ctx); err != nil {
 				return nil, err

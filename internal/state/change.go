@@ -28,11 +28,12 @@ type Put struct {
 	Value []byte
 }
 
-// Condition is about one key; make it with [Unchanged] or [Exists].
+// Condition is about one key, or all under a prefix; make it with [Unchanged], [Exists] or [NoneUnder].
 type Condition struct {
 	key      string
 	modified int64
 	exists   bool
+	prefix   bool
 }
 
 // Unchanged holds while the key's Modified revision is this; 0 means that the key is absent.
@@ -42,6 +43,9 @@ func Unchanged(key string, modified int64) Condition {
 
 // Exists holds while the key is there, in whatever state.
 func Exists(key string) Condition { return Condition{key: key, exists: true} }
+
+// NoneUnder holds while there is no key under a prefix.
+func NoneUnder(prefix string) Condition { return Condition{key: prefix, prefix: true} }
 
 // ErrConflict answers a change whose conditions did not hold. Nothing of it happened.
 var ErrConflict = errors.New("state: a condition of the change does not hold")
@@ -151,10 +155,14 @@ func isRaft(err, target error) bool { return status.Convert(err).Message() == ta
 
 // compare turns a condition into etcd's.
 func (s *Store) compare(c Condition) clientv3.Cmp {
-	if c.exists {
+	switch {
+	case c.prefix:
+		return clientv3.Compare(clientv3.CreateRevision(s.root+c.key), "=", 0).WithPrefix()
+	case c.exists:
 		return clientv3.Compare(clientv3.CreateRevision(s.root+c.key), ">", 0)
+	default:
+		return clientv3.Compare(clientv3.ModRevision(s.root+c.key), "=", c.modified)
 	}
-	return clientv3.Compare(clientv3.ModRevision(s.root+c.key), "=", c.modified)
 }
 
 func (s *Store) operations(change Change, into []clientv3.Op) []clientv3.Op {

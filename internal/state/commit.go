@@ -2,6 +2,8 @@ package state
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -106,6 +108,7 @@ type batch struct {
 	changes    []*pendingChange
 	reads      map[string]struct{}
 	writes     map[string]struct{}
+	prefixes   []string // that conditions read
 	operations int
 	bytes      int
 }
@@ -117,6 +120,7 @@ func (b *batch) reset() {
 	clear(b.reads)
 	clear(b.writes)
 	clear(b.changes)
+	b.prefixes = b.prefixes[:0]
 	b.changes = b.changes[:0]
 	b.operations, b.bytes = 0, 0
 }
@@ -128,11 +132,15 @@ func (b *batch) admits(change Change) bool {
 		if _, met := b.writes[condition.key]; met {
 			return false
 		}
+		// Conditions on prefixes are rare, so the look at all keys is too.
+		if condition.prefix && anyUnder(b.writes, condition.key) {
+			return false
+		}
 	}
 	free := func(key string) bool {
 		_, written := b.writes[key]
 		_, read := b.reads[key]
-		return !written && !read
+		return !written && !read && !slices.ContainsFunc(b.prefixes, func(prefix string) bool { return strings.HasPrefix(key, prefix) })
 	}
 	for _, put := range change.Put {
 		if !free(put.Key) {
@@ -147,9 +155,22 @@ func (b *batch) admits(change Change) bool {
 	return true
 }
 
+func anyUnder(keys map[string]struct{}, prefix string) bool {
+	for key := range keys {
+		if strings.HasPrefix(key, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
 func (b *batch) add(p *pendingChange) {
 	for _, condition := range p.change.If {
-		b.reads[condition.key] = struct{}{}
+		if condition.prefix {
+			b.prefixes = append(b.prefixes, condition.key)
+		} else {
+			b.reads[condition.key] = struct{}{}
+		}
 	}
 	for _, put := range p.change.Put {
 		b.writes[put.Key] = struct{}{}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -107,6 +108,35 @@ func TestConditions(t *testing.T) {
 	}
 	if _, err := s.Commit(ctx, state.Change{If: []state.Condition{state.Exists("k")}, Put: []state.Put{{Key: "x"}}}); !errors.Is(err, state.ErrConflict) {
 		t.Fatalf("Exists on a deleted key: %v, want ErrConflict", err)
+	}
+}
+
+func TestNoneUnder(t *testing.T) {
+	s := statetest.New(t)
+	statetest.Start(t, s)
+	ctx := context.Background()
+	first := func(key string) state.Change {
+		return state.Change{If: []state.Condition{state.NoneUnder("p/")}, Put: []state.Put{{Key: key}}}
+	}
+	// Many at once, which share transactions: exactly one may be the first.
+	var won atomic.Int32
+	var all sync.WaitGroup
+	for i := range 32 {
+		all.Go(func() {
+			switch _, err := s.Commit(ctx, first(fmt.Sprintf("p/%d", i))); {
+			case err == nil:
+				won.Add(1)
+			case !errors.Is(err, state.ErrConflict):
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if won.Load() != 1 {
+		t.Fatalf("%d changes found nothing under the prefix, want 1", won.Load())
+	}
+	if _, err := s.Commit(ctx, state.Change{If: []state.Condition{state.NoneUnder("q/")}, Put: []state.Put{{Key: "p/x"}}}); err != nil {
+		t.Fatalf("nothing is under q/, but: %v", err)
 	}
 }
 
