@@ -92,10 +92,13 @@ func (s Setting) AddFlag(flags *pflag.FlagSet) {
 
 // Describe lists the settings in force, a line each, with where each comes from. Secrets are not shown.
 func (s *Settings) Describe() []string {
-	current := *s
-	var lines []string
-	for _, setting := range (&Settings{}).Bind() {
-		value := current.value(setting.Name)
+	// Binding sets defaults, so a copy is bound first and given the values afterwards.
+	bound := &Settings{}
+	all := bound.Bind()
+	*bound = *s
+	lines := make([]string, 0, len(all))
+	for _, setting := range all {
+		value := strings.Trim(setting.value.String(), "[]")
 		if setting.Secret && value != "" {
 			value = "(not shown)"
 		}
@@ -106,17 +109,6 @@ func (s *Settings) Describe() []string {
 		lines = append(lines, fmt.Sprintf("%-20s %-32s # %s", setting.Name+":", value, where))
 	}
 	return lines
-}
-
-// value is a setting's present value as text.
-func (s *Settings) value(name string) string {
-	held := *s
-	// Bind sets defaults, so the held values are copied over them by field before they are read.
-	bound := &Settings{}
-	all := bound.Bind()
-	*bound = held
-	setting, _ := find(all, name)
-	return strings.Trim(setting.value.String(), "[]")
 }
 
 // Bind sets the defaults and describes every setting.

@@ -1,7 +1,6 @@
 package state
 
 import (
-	"context"
 	"crypto/tls"
 	"log/slog"
 	"strings"
@@ -36,11 +35,11 @@ func (e *External) batchOperations() int {
 	return max(limit-8, 1)
 }
 
-func (e *External) dial(ctx context.Context, log *slog.Logger) (*clientv3.Client, error) {
+func (e *External) dial(log *slog.Logger) (*clientv3.Client, error) {
 	client, err := clientv3.New(clientv3.Config{
 		Endpoints: e.Endpoints, Username: e.Username, Password: e.Password, TLS: e.TLS,
 		DialTimeout: 5 * time.Second, DialKeepAliveTime: 5 * time.Second, DialKeepAliveTimeout: 3 * time.Second,
-		AutoSyncInterval: 0, Logger: zap.New(newZapCore(log.With("part", "etcd client"))),
+		Logger:             zap.New(newZapCore(log.With("part", "etcd client"))),
 		MaxCallSendMsgSize: 4 << 20, MaxCallRecvMsgSize: 64 << 20,
 	})
 	if err != nil {

@@ -112,7 +112,7 @@ func Open(ctx context.Context, options Options) (*Store, error) {
 	s.mirrors = mirrors{store: s, moved: make(chan struct{}), done: make(chan struct{})}
 	s.health.changed = make(chan struct{})
 	s.disk = diskGuard{dir: options.Dir, minimum: options.MinimumFree, free: freeBytes}
-	if err := s.connect(ctx); err != nil {
+	if err := s.connect(); err != nil {
 		s.stop()
 		identity.release()
 		return nil, err
@@ -126,9 +126,9 @@ func Open(ctx context.Context, options Options) (*Store, error) {
 	return s, nil
 }
 
-func (s *Store) connect(ctx context.Context) error {
+func (s *Store) connect() error {
 	if s.options.External != nil {
-		client, err := s.options.External.dial(ctx, s.log)
+		client, err := s.options.External.dial(s.log)
 		if err != nil {
 			return err
 		}
