@@ -5,6 +5,7 @@
 package fault
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -146,6 +147,24 @@ func As(err error) (*Error, bool) {
 	var f *Error
 	ok := errors.As(err, &f)
 	return f, ok
+}
+
+// From makes a fault of any error. What is not one is a defect of ours, or the caller's time was over: the caller learns
+// that, and the log the cause.
+func From(err error) *Error {
+	if f, ok := As(err); ok {
+		return f
+	}
+	switch {
+	case errors.Is(err, context.Canceled):
+		return New(DeadlineExceeded, "request.canceled", "the caller gave up")
+	case errors.Is(err, context.DeadlineExceeded):
+		return New(DeadlineExceeded, "request.deadline", "the deadline was over before the answer was there").
+			Hinted("allow more time, or ask for less at once")
+	default:
+		return New(Internal, "internal", "something went wrong inside the server").
+			Hinted("the server's log has the details").Because(err)
+	}
 }
 
 // CodeOf returns the class of an error: [Internal] when it is not a fault.

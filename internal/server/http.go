@@ -1,7 +1,9 @@
 package server
 
 import (
+	"context"
 	"encoding/json"
+	"net"
 	"net/http"
 	"net/http/pprof"
 	"runtime/debug"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/gantry-platform/gantry/internal/access"
 	"github.com/gantry-platform/gantry/internal/fault"
+	"github.com/gantry-platform/gantry/internal/protocol/edge"
 	"github.com/gantry-platform/gantry/internal/protocol/promsd"
 )
 
@@ -20,7 +23,8 @@ func (s *Server) newHTTPServer() *http.Server {
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true) // gRPC clients of the API without TLS
-	return &http.Server{Handler: s.handler(), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: headerBytes,
+	return &http.Server{Handler: s.handler(), BaseContext: func(net.Listener) context.Context { return edge.WithLeaving(context.Background(), s.leaving) },
+		ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: headerBytes,
 		Protocols: protocols, ErrorLog: slogLogger(s.log)}
 }
 
@@ -29,7 +33,7 @@ func (s *Server) handler() http.Handler {
 	health := http.NewServeMux()
 	health.HandleFunc("GET /healthz", s.healthz)
 	health.HandleFunc("GET /readyz", s.readyz)
-	rest := sync.OnceValue(s.routes)
+	rest := sync.OnceValue(func() http.Handler { return edge.Namespaces(s.foreign(s.routes())) })
 	return s.guarded(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case r.URL.Path == "/healthz" || r.URL.Path == "/readyz":
@@ -75,12 +79,11 @@ func (s *Server) guarded(next http.Handler) http.Handler {
 
 // identify says who sent a plain HTTP request.
 func (s *Server) identify(r *http.Request) (*access.Identity, error) {
-	credential, err := access.ParseAuthorization(r.Header.Get("Authorization"))
+	ctx, err := edge.Identify(r, s.access, access.Credential{})
 	if err != nil {
 		return nil, err
 	}
-	credential.Source = r.RemoteAddr
-	return s.access.Authenticate(r.Context(), credential)
+	return access.FromContext(ctx), nil
 }
 
 // authenticated lets in whoever is somebody.

@@ -64,6 +64,9 @@ type Server struct {
 
 	running context.Context
 	stop    context.CancelFunc
+	// leaving ends when the stop begins: requests that wait for news end with it.
+	leaving context.Context
+	leave   context.CancelFunc
 	workers sync.WaitGroup
 	failed  chan error
 }
@@ -80,6 +83,7 @@ func Start(ctx context.Context, settings *Settings, options Options) (*Server, e
 	}
 	s := &Server{settings: settings, version: options.Version, log: log, metrics: prometheus.NewRegistry(), failed: make(chan error, 1)}
 	s.running, s.stop = context.WithCancel(context.Background())
+	s.leaving, s.leave = context.WithCancel(context.Background())
 	if err := s.start(ctx); err != nil {
 		end, cancel := context.WithTimeout(context.Background(), settings.ShutdownTimeout)
 		defer cancel()
@@ -262,6 +266,7 @@ func (s *Server) Shutdown(ctx context.Context) {
 		return
 	}
 	s.ready.Store(false)
+	s.leave()
 	if s.api != nil && s.grpc != nil {
 		s.api.Leave(ctx)
 	}

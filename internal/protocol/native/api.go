@@ -126,7 +126,7 @@ func (a *API) connectError(procedure string, err error) error {
 
 // logInternal keeps what callers are not told.
 func (a *API) logInternal(procedure string, err error) {
-	f := asFault(err)
+	f := fault.From(err)
 	if f.Code == fault.Internal {
 		a.Logger.Error("a request failed", "procedure", procedure, "error", err)
 	}

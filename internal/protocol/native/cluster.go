@@ -28,7 +28,7 @@ func (s *clusterService) Status(ctx context.Context, _ *gantryv1.StatusRequest) 
 		answer.StateMode = "embedded"
 	}
 	if err := store.Writable(); err != nil {
-		answer.Unwritable = asFault(err).Message
+		answer.Unwritable = fault.From(err).Message
 	}
 	s.describeNodes(ctx, answer)
 	members, err := store.Members(ctx)
@@ -44,7 +44,7 @@ func (s *clusterService) Status(ctx context.Context, _ *gantryv1.StatusRequest) 
 		answer.Revision, answer.MirroredRevision = figures.Revision, figures.Mirrored
 		answer.DatabaseBytes, answer.DatabaseQuotaBytes = uint64(figures.DatabaseBytes), uint64(figures.QuotaBytes)
 	} else {
-		answer.Warnings = append(answer.Warnings, "etcd does not answer: "+asFault(err).Message)
+		answer.Warnings = append(answer.Warnings, "etcd does not answer: "+fault.From(err).Message)
 	}
 	counts := s.api.Instances.Figures()
 	answer.Services, answer.Instances, answer.Provisional = int64(counts.Services), int64(counts.Instances), int64(counts.Provisional)

@@ -1,7 +1,6 @@
 package native
 
 import (
-	"context"
 	"errors"
 
 	"connectrpc.com/connect"
@@ -42,23 +41,6 @@ func connectCode(code fault.Code) connect.Code {
 	}
 }
 
-// asFault makes a fault of any error. What is not one is our defect: the caller learns that, and the log the rest.
-func asFault(err error) *fault.Error {
-	if f, ok := fault.As(err); ok {
-		return f
-	}
-	switch {
-	case errors.Is(err, context.Canceled):
-		return fault.New(fault.DeadlineExceeded, "request.canceled", "the caller gave up")
-	case errors.Is(err, context.DeadlineExceeded):
-		return fault.New(fault.DeadlineExceeded, "request.deadline", "the deadline was over before the answer was there").
-			Hinted("allow more time, or ask for less at once")
-	default:
-		return fault.New(fault.Internal, "internal", "something went wrong inside the server").
-			Hinted("the server's log has the details").Because(err)
-	}
-}
-
 func detailOf(f *fault.Error) *gantryv1.ErrorDetail {
 	detail := &gantryv1.ErrorDetail{Reason: f.Reason, Field: f.Field, Line: uint32(max(f.Line, 0)), Column: uint32(max(f.Column, 0)),
 		Hint: f.Hint, Message: f.Message}
@@ -80,7 +62,7 @@ func connectError(err error) error {
 	if errors.As(err, &already) {
 		return already
 	}
-	f := asFault(err)
+	f := fault.From(err)
 	answer := connect.NewError(connectCode(f.Code), errors.New(messageOf(f)))
 	if detail, err := connect.NewErrorDetail(detailOf(f)); err == nil {
 		answer.AddDetail(detail)
@@ -90,7 +72,7 @@ func connectError(err error) error {
 
 // grpcError is an error as grpc-go sends it.
 func grpcError(err error) error {
-	f := asFault(err)
+	f := fault.From(err)
 	s := status.New(codes.Code(connectCode(f.Code)), messageOf(f))
 	if detailed, err := s.WithDetails(detailOf(f)); err == nil {
 		s = detailed
@@ -100,7 +82,7 @@ func grpcError(err error) error {
 
 // failure is an error inside a session stream, which goes on.
 func failure(err error) *gantryv1.Failure {
-	f := asFault(err)
+	f := fault.From(err)
 	return &gantryv1.Failure{Code: uint32(connectCode(f.Code)), Message: messageOf(f), Detail: detailOf(f)}
 }
 
