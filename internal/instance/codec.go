@@ -32,6 +32,7 @@ const (
 	fieldChecks       = 10
 	fieldTTL          = 11
 	fieldRemoveAfter  = 12
+	fieldProtocolData = 13
 	fieldHealth       = 20
 	fieldHealthReason = 21
 	fieldProtocol     = 22
@@ -141,6 +142,7 @@ func appendContent(b []byte, i *Instance) []byte {
 	}
 	b = appendDuration(b, fieldTTL, i.TTL)
 	b = appendDuration(b, fieldRemoveAfter, i.RemoveAfter)
+	b = appendString(b, fieldProtocolData, i.ProtocolData)
 	b = appendString(b, fieldProtocol, i.Protocol)
 	return appendString(b, fieldOwner, i.Owner)
 }
@@ -347,6 +349,8 @@ func (i *Instance) decodeBytes(number protowire.Number, b []byte) (err error) {
 		i.TTL, err = decodeDuration(b)
 	case fieldRemoveAfter:
 		i.RemoveAfter, err = decodeDuration(b)
+	case fieldProtocolData:
+		i.ProtocolData = view(b)
 	case fieldHealthReason:
 		i.HealthReason = view(b)
 	case fieldProtocol:

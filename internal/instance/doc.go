@@ -17,6 +17,8 @@
 //	probe.go       active checks of persistent instances
 //	provisional.go registrations without quorum
 //	subscriber.go  pushes that coalesce
+//	journal.go     what changed lately anywhere, for those that follow more than single services
+//	await.go       waiting for one change of a service
 //	operate.go     what operators do: override, drain, configure
 //
 // # Protection
@@ -40,7 +42,7 @@
 // # Locks
 //
 // In this order, and none is held over a change of the state: Subscriber.mu, roster.mu, then one of tableShard.mu, wheel.mu, Session.mu,
-// notifier.mu, dueQueue.mu, counts.mu. forwards.mu is held alone.
+// notifier.mu, dueQueue.mu, counts.mu, journal.mu. forwards.mu is held alone.
 //
 // The package imports state, access, fault and the generated API; none of the other nouns.
 package instance

@@ -20,6 +20,8 @@ const (
 	// MaxMetadata and MaxMetadataBytes bound metadata in all.
 	MaxMetadata      = 128
 	MaxMetadataBytes = 16 << 10
+	// MaxProtocolData bounds what a protocol keeps for itself with an instance: every node holds it in memory.
+	MaxProtocolData = 8 << 10
 	// MaxPorts bounds named ports, and MaxPortNameBytes each name.
 	MaxPorts         = 64
 	MaxPortNameBytes = 64

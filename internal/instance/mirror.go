@@ -65,7 +65,10 @@ func (m *mirrored) Reset(records []state.Record, revision int64) {
 	m.registry.applied.Store(revision)
 	m.registry.refreshMembers()
 	m.registry.resetting = true
-	defer func() { m.registry.resetting = false }()
+	defer func() {
+		m.registry.resetting = false
+		m.registry.journal.restart(m.registry.clock.Now(), revision)
+	}()
 	kept := make(map[string]struct{}, len(records))
 	for _, record := range records {
 		kept[record.Key] = struct{}{}
@@ -195,6 +198,14 @@ func (r *Registry) applyInstance(event state.Event) {
 	r.adopt(roster, before, i)
 	roster.changed(i.Modified, i.life.id)
 	r.notifier.add(roster)
+	r.record(roster.service, before, i, i.Modified)
+}
+
+// record notes a change in the journal. A reset is none: whoever follows reads everything again.
+func (r *Registry) record(service Service, before, after *Instance, revision int64) {
+	if !r.resetting {
+		r.journal.add(r.clock.Now(), service, before, after, revision)
+	}
 }
 
 // dropInstance takes a deleted instance out of its roster.
@@ -207,6 +218,7 @@ func (r *Registry) dropInstance(roster *roster, id string, revision int64) {
 	session := r.release(before)
 	roster.changed(revision, before.life.id)
 	r.notifier.add(roster)
+	r.record(roster.service, before, nil, revision)
 	// Others mark what they take for lost before they remove it; who deregisters does not. After a reset nobody can tell.
 	lost := before.Health == gantryv1.Health_HEALTH_UNHEALTHY || r.resetting
 	if session != nil && lost && r.holdPending(roster, before.revived(), session, 0) == nil {
@@ -242,18 +254,17 @@ func (r *Registry) applyOverride(event state.Event) {
 		}
 		roster.overrides[strings.Clone(id)] = override
 	}
-	redressed := false
+	before := roster.current(id)
 	if p := roster.pending[id]; p != nil {
 		p.instance = p.instance.overridden(override)
-		redressed = true
 	}
 	if at, found := search(roster.committed, id); found {
 		roster.committed[at] = roster.committed[at].overridden(override)
-		redressed = true
 	}
-	if redressed {
+	if before != nil {
 		roster.changed(event.Modified, strings.Clone(id))
 		r.notifier.add(roster)
+		r.record(roster.service, before, roster.current(id), event.Modified)
 	}
 }
 
@@ -293,4 +304,5 @@ func (r *Registry) applySettings(event state.Event) {
 	roster.settings = settings
 	roster.changed(event.Modified)
 	r.notifier.add(roster)
+	r.journal.touch(service.Namespace, event.Modified)
 }

@@ -94,9 +94,11 @@ func (r *Registry) holdPending(roster *roster, i *Instance, session *Session, ba
 	if roster.pending == nil {
 		roster.pending = make(map[string]*pendingInstance)
 	}
+	was := roster.current(shown.ID)
 	roster.pending[shown.ID] = &pendingInstance{instance: &shown, session: session, base: base}
 	roster.changed(0, strings.Clone(shown.ID))
 	r.notifier.add(roster)
+	r.journal.add(r.clock.Now(), roster.service, was, &shown, 0)
 	r.provisionals.kick()
 	return nil
 }
@@ -130,6 +132,7 @@ func (r *Registry) dropPending(roster *roster, id string, p *pendingInstance) {
 	r.provisionals.count.Add(-1)
 	roster.changed(0, strings.Clone(id))
 	r.notifier.add(roster)
+	r.journal.add(r.clock.Now(), roster.service, p.instance, roster.find(id), 0)
 }
 
 // runProvisionals writes what is pending when there is a quorum.

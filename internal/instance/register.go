@@ -373,6 +373,72 @@ func (r *Registry) committed(service Service, id string) *Instance {
 	return roster.find(id)
 }
 
+// Edit changes what an instance says of itself on behalf of somebody else: a language's operators, or the registrant in pieces. edit gets the
+// content in the words of the native API and changes it; it may be called several times, on what is there then. The id, and what keeps the instance alive, stay
+// as they are. It returns the revision of the change, which the instance's next full registration overwrites.
+//
+// Errors: those of edit and of [Registry.Register]; NotFound "instance.unknown"; Conflict "instance.busy".
+func (r *Registry) Edit(ctx context.Context, service Service, id string, edit func(*gantryv1.Instance) error) (int64, error) {
+	service = service.Normal()
+	if f := checkService(service); f != nil {
+		return 0, f
+	}
+	if f := checkName("id", id, MaxIDBytes); f != nil {
+		return 0, f
+	}
+	return r.rewrite(ctx, service, id, func(i *Instance) (*Instance, error) {
+		message := i.Proto()
+		if err := edit(message); err != nil {
+			return nil, err
+		}
+		message.Id, message.Persistent = i.ID, i.Persistent
+		var changed Instance
+		if err := changed.build(message); err != nil {
+			return nil, err
+		}
+		changed.Protocol, changed.Owner = i.Protocol, i.Owner
+		changed.begin(make([]byte, 0, 320))
+		if bytes.Equal(changed.said(), i.said()) {
+			return i, nil
+		}
+		changed.Health, changed.HealthReason, changed.Protected = i.Health, i.HealthReason, i.Protected
+		changed.RegisteredAt, changed.ChangedAt, changed.Modified = i.RegisteredAt, r.clock.Now().UTC(), i.Modified
+		return &changed, nil
+	})
+}
+
+// SetHealth sets the health of a persistent instance that nobody checks, as its registrant found it.
+//
+// Errors: Invalid; NotFound "instance.unknown"; Precondition "instance.health_is_found" for an instance whose health beats, a session or checks decide.
+func (r *Registry) SetHealth(ctx context.Context, service Service, id string, healthy bool, reason string) (int64, error) {
+	service = service.Normal()
+	if f := checkService(service); f != nil {
+		return 0, f
+	}
+	if f := checkName("id", id, MaxIDBytes); f != nil {
+		return 0, f
+	}
+	if f := checkText("reason", reason, MaxMessageBytes); f != nil {
+		return 0, f
+	}
+	health := gantryv1.Health_HEALTH_HEALTHY
+	if !healthy {
+		health = gantryv1.Health_HEALTH_UNHEALTHY
+	}
+	return r.rewrite(ctx, service, id, func(i *Instance) (*Instance, error) {
+		if !i.Persistent || len(i.Checks) > 0 {
+			return nil, fault.New(fault.Precondition, "instance.health_is_found", "the health of instance %s is found by its beats, its session or its checks", quoted(id)).
+				At("id").Hinted("set it for persistent instances without checks; use an override to take others out of traffic")
+		}
+		if i.Health == health && i.HealthReason == reason {
+			return i, nil
+		}
+		changed := *i
+		changed.Health, changed.HealthReason, changed.ChangedAt = health, reason, r.clock.Now().UTC()
+		return &changed, nil
+	})
+}
+
 // maxRewrites bounds how often a change is tried again that met another one.
 const maxRewrites = 8
 

@@ -53,6 +53,7 @@ type Registry struct {
 	counts     counts
 	ownership  ownership
 	notifier   notifier
+	journal    journal
 
 	wheel *wheel
 	// running is the registry's time in ticks; grace is when the quorum came back last: silence counts from then.
@@ -99,6 +100,7 @@ func New(options Options) *Registry {
 	r.provisionals.wake = make(chan struct{}, 1)
 	r.forwards.init(r)
 	r.namespaces.init()
+	r.journal.init()
 	r.wheel.now = 1 // a life's 0 means never
 	r.running.Store(r.wheel.now)
 	r.ownership.current.Store(newMembers(r.self, nil))

@@ -101,6 +101,8 @@ type Instance struct {
 	// Weight is what the instance says; see [Instance.EffectiveWeight].
 	Weight float64
 	Checks []*gantryv1.Check
+	// ProtocolData is what the registering protocol keeps for itself.
+	ProtocolData string
 	// TTL and RemoveAfter bound its silence; see the native API.
 	TTL, RemoveAfter time.Duration
 

@@ -319,6 +319,7 @@ func (s *Session) setPendingStatus(service Service, id string, status gantryv1.S
 		roster.pending[id] = &pendingInstance{instance: changed, session: s, base: p.base}
 		roster.changed(0, strings.Clone(id))
 		r.notifier.add(roster)
+		r.journal.add(r.clock.Now(), service, p.instance, changed, 0)
 		r.provisionals.kick()
 	}
 	return true

@@ -29,6 +29,35 @@ type Snapshot struct {
 
 	available func() []*Instance
 	encoded   func() []byte
+	forms     forms
+}
+
+// forms are what foreign languages make of a snapshot.
+type forms struct {
+	mu   sync.Mutex
+	made map[any]any
+}
+
+// maxForms bounds the forms that one snapshot keeps: a few languages, each with a few ways to ask.
+const maxForms = 32
+
+// Form returns what a language makes of the snapshot, such as its JSON: made once, at the first call with this key, and shared, so that a
+// change is encoded once however many ask. The key is comparable and of a type of the caller's own; what it stands for must follow from the
+// snapshot alone, and nobody may change it. Beyond some forms nothing is kept and each call makes its own.
+func (s *Snapshot) Form(key any, make func() any) any {
+	s.forms.mu.Lock()
+	defer s.forms.mu.Unlock()
+	if form, made := s.forms.made[key]; made {
+		return form
+	}
+	form := make()
+	if len(s.forms.made) < maxForms {
+		if s.forms.made == nil {
+			s.forms.made = map[any]any{}
+		}
+		s.forms.made[key] = form
+	}
+	return form
 }
 
 // prepare readies what is worked out at most once, when it is first asked for.

@@ -179,42 +179,80 @@ func (s *Subscriber) Close() {
 // next call. Its errors are the context's, and [ErrClosed].
 func (s *Subscriber) Next(ctx context.Context) ([]*Frame, error) {
 	for {
-		frames, err := s.collect()
+		var frames []*Frame
+		size := 0
+		err := s.collect(func(item *subscription, version uint64, fresh bool) (uint64, bool) {
+			frame, sent := item.roster.frameSince(version, fresh, &s.registry.stale)
+			if frame != nil {
+				frames = append(frames, frame)
+				size += len(frame.Encoded)
+			}
+			return sent, len(frames) < maxFrames && size < maxFrameBytes
+		})
 		if err != nil || len(frames) > 0 {
 			return frames, err
 		}
-		select {
-		case <-s.wake:
-		case <-ctx.Done():
-			return nil, ctx.Err()
+		if err := s.await(ctx); err != nil {
+			return nil, err
 		}
 	}
 }
 
-func (s *Subscriber) collect() ([]*Frame, error) {
-	var frames []*Frame
-	size := 0
-	for len(frames) < maxFrames && size < maxFrameBytes {
+// NextSnapshots is [Subscriber.Next] for languages that send whole services in a form of their own: it returns the newest snapshot of each
+// service that changed. One without instances has none in its list.
+func (s *Subscriber) NextSnapshots(ctx context.Context) ([]*Snapshot, error) {
+	for {
+		var snapshots []*Snapshot
+		err := s.collect(func(item *subscription, version uint64, fresh bool) (uint64, bool) {
+			snapshot := item.roster.look(&s.registry.stale)
+			if snapshot.Version != version || fresh {
+				snapshots = append(snapshots, snapshot)
+			}
+			return snapshot.Version, len(snapshots) < maxFrames
+		})
+		if err != nil || len(snapshots) > 0 {
+			return snapshots, err
+		}
+		if err := s.await(ctx); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (s *Subscriber) await(ctx context.Context) error {
+	select {
+	case <-s.wake:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// collect visits the subscriptions that lack something, until visit answers that it has enough. visit gets the version that was sent last and
+// whether to send in any case, and answers the version that is sent now.
+func (s *Subscriber) collect(visit func(item *subscription, version uint64, fresh bool) (sent uint64, more bool)) error {
+	for more := true; more; {
 		s.mu.Lock()
 		if s.closed {
 			s.mu.Unlock()
-			return nil, ErrClosed
+			return ErrClosed
 		}
 		if len(s.queue) == 0 {
 			s.queue = nil
 			s.mu.Unlock()
-			return frames, nil
+			return nil
 		}
 		item := s.queue[0]
 		s.queue = s.queue[1:]
-		item.queued.Store(false) // before the frame is made: what changes from here on is queued again
+		item.queued.Store(false) // before the service is looked at: what changes from here on is queued again
 		removed, version, fresh, since := item.removed, item.version, item.fresh, item.since
 		s.mu.Unlock()
 		if removed {
 			continue
 		}
-		frame, sent := item.roster.frameSince(version, fresh, &s.registry.stale)
-		if frame == nil {
+		var sent uint64
+		sent, more = visit(item, version, fresh)
+		if sent == version && !fresh {
 			continue
 		}
 		s.mu.Lock()
@@ -224,11 +262,9 @@ func (s *Subscriber) collect() ([]*Frame, error) {
 		}
 		s.mu.Unlock()
 		s.registry.metrics.pushLag.Observe((s.registry.clock.Elapsed() - since).Seconds())
-		frames = append(frames, frame)
-		size += len(frame.Encoded)
 	}
 	s.signal() // there may be more
-	return frames, nil
+	return nil
 }
 
 // enqueue notes that a subscription lacks something since a moment. The caller holds the lock.
@@ -312,6 +348,7 @@ func (r *Registry) runNotifier() {
 				item.subscriber.mu.Unlock()
 			}
 		}
+		r.journal.wake()
 		clear(subscriptions[:cap(subscriptions)])
 		pause.Reset(pushInterval)
 		select {

@@ -157,6 +157,10 @@ func (i *Instance) build(m *gantryv1.Instance) error {
 	default:
 		return invalid("instance.status", "there is no status %d", i.Status).Hinted("use STARTING, UP, DRAINING or DOWN")
 	}
+	if len(m.ProtocolData) > MaxProtocolData {
+		return invalid("instance.protocolData", "%d bytes", len(m.ProtocolData)).Hinted("use at most %d", MaxProtocolData)
+	}
+	i.ProtocolData = string(m.ProtocolData)
 	for _, fill := range []func(*Instance, *gantryv1.Instance) *fault.Error{fillPorts, fillLabels, fillMetadata, fillTimes, fillChecks} {
 		if f := fill(i, m); f != nil {
 			return f

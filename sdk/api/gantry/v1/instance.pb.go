@@ -538,6 +538,9 @@ type Instance struct {
 	Ttl *durationpb.Duration `protobuf:"bytes,11,opt,name=ttl,proto3" json:"ttl,omitempty"`
 	// Ephemeral over HTTP: silence after which it is removed. Default twice the ttl.
 	RemoveAfter *durationpb.Duration `protobuf:"bytes,12,opt,name=remove_after,json=removeAfter,proto3" json:"remove_after,omitempty"`
+	// What the registering protocol keeps for itself, such as the fields that only Eureka has. At most
+	// 8 KiB; nobody else reads it.
+	ProtocolData []byte `protobuf:"bytes,13,opt,name=protocol_data,json=protocolData,proto3" json:"protocol_data,omitempty"`
 	// Set by the server.
 	Health Health `protobuf:"varint,20,opt,name=health,proto3,enum=gantry.v1.Health" json:"health,omitempty"`
 	// Why it is unhealthy, such as "no beat for 15s".
@@ -670,6 +673,13 @@ func (x *Instance) GetTtl() *durationpb.Duration {
 func (x *Instance) GetRemoveAfter() *durationpb.Duration {
 	if x != nil {
 		return x.RemoveAfter
+	}
+	return nil
+}
+
+func (x *Instance) GetProtocolData() []byte {
+	if x != nil {
+		return x.ProtocolData
 	}
 	return nil
 }
@@ -2503,7 +2513,7 @@ const file_gantry_v1_instance_proto_rawDesc = "" +
 	"\tGRPCProbe\x12\x12\n" +
 	"\x04port\x18\x01 \x01(\rR\x04port\x12\x18\n" +
 	"\aservice\x18\x02 \x01(\tR\aservice\x12\x10\n" +
-	"\x03tls\x18\x03 \x01(\bR\x03tls\"\xd0\b\n" +
+	"\x03tls\x18\x03 \x01(\bR\x03tls\"\xf5\b\n" +
 	"\bInstance\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x12\n" +
@@ -2519,7 +2529,8 @@ const file_gantry_v1_instance_proto_rawDesc = "" +
 	"\x06checks\x18\n" +
 	" \x03(\v2\x10.gantry.v1.CheckR\x06checks\x12+\n" +
 	"\x03ttl\x18\v \x01(\v2\x19.google.protobuf.DurationR\x03ttl\x12<\n" +
-	"\fremove_after\x18\f \x01(\v2\x19.google.protobuf.DurationR\vremoveAfter\x12)\n" +
+	"\fremove_after\x18\f \x01(\v2\x19.google.protobuf.DurationR\vremoveAfter\x12#\n" +
+	"\rprotocol_data\x18\r \x01(\fR\fprotocolData\x12)\n" +
 	"\x06health\x18\x14 \x01(\x0e2\x11.gantry.v1.HealthR\x06health\x12#\n" +
 	"\rhealth_reason\x18\x15 \x01(\tR\fhealthReason\x12\x1a\n" +
 	"\bprotocol\x18\x16 \x01(\tR\bprotocol\x12\x14\n" +
