@@ -4,6 +4,8 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 GO      ?= go
 TOOLS   := bin/tools
+# The modules of other people's programs: conformance, and what has a go.mod below it.
+CONFORMANCE := $(patsubst %/go.mod,%,$(wildcard conformance/go.mod conformance/*/go.mod))
 
 .DEFAULT_GOAL := help
 .PHONY: help build demo test conformance bench lint generate check-generated tools clean
@@ -24,7 +26,7 @@ test: ## Unit, property and integration tests, with the race detector
 	cd bench && GOWORK=off $(GO) test ./...
 
 conformance: build ## Other people's programs against a live server
-	cd conformance && GOWORK=off $(GO) test -count=1 -timeout 600s ./...
+	@set -e; for module in $(CONFORMANCE); do echo "== $$module"; (cd $$module && GOWORK=off $(GO) test -count=1 -timeout 600s ./...); done
 
 bench: build ## Measure, and print the table of docs/benchmarks.md
 	cd bench && GOWORK=off $(GO) run . -server ../bin/gantry $(BENCH_FLAGS)
@@ -34,7 +36,8 @@ lint: tools check-generated ## gofmt, vet, staticcheck, generated code and docum
 	$(GO) vet ./... && $(TOOLS)/staticcheck ./...
 	cd sdk && $(GO) vet ./... && ../$(TOOLS)/staticcheck ./...
 	cd bench && export GOWORK=off && $(GO) vet ./... && ../$(TOOLS)/staticcheck ./...
-	cd conformance && export GOWORK=off && $(GO) vet ./... && ../$(TOOLS)/staticcheck ./...
+	@set -e; for module in $(CONFORMANCE); do echo "== $$module"; \
+		(cd $$module && export GOWORK=off && $(GO) vet ./... && "$(CURDIR)/$(TOOLS)/staticcheck" ./...); done
 	cd tools && GOWORK=off $(GO) vet ./protogen
 
 tools: ## Build the pinned tools into bin/tools
