@@ -1,6 +1,7 @@
 package release
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -194,6 +195,13 @@ func (r *Releaser) compose(ctx context.Context, e *edit) (state.Change, error) {
 	h.Updated = e.now
 	last := e.entries[len(e.entries)-1]
 	h.Last = lastChange{ID: e.id, Action: last.Action, Author: e.author}
+	h.Since = 0
+	switch {
+	case e.before == nil && h.sameInForce(new(head)):
+		h.Since = neverInForce
+	case e.before != nil && h.sameInForce(e.before):
+		h.Since = cmp.Or(e.before.Since, e.modified)
+	}
 	change := state.Change{
 		If:     append(e.conditions, state.Unchanged(e.ref.headKey(), e.modified)),
 		Put:    e.puts,

@@ -1,6 +1,7 @@
 package release
 
 import (
+	"cmp"
 	"hash/maphash"
 	"maps"
 	"slices"
@@ -28,6 +29,14 @@ func (d *document) resolve(subject *Subject) (version int64, rollout string) {
 		return d.head.Rollout.Version, d.head.Rollout.ID
 	}
 	return d.head.Released, ""
+}
+
+// since is the revision that last changed what is in force for anybody; 0 when nothing ever was.
+func (d *document) since() int64 {
+	if d == nil || d.head.Since == neverInForce {
+		return 0
+	}
+	return cmp.Or(d.head.Since, d.revision)
 }
 
 func newDocument(ref Ref, h *head, revision int64) (*document, error) {

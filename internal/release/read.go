@@ -91,6 +91,10 @@ func (r *Releaser) Wanted(ref Ref, subject *Subject) (version int64, rollout str
 	return r.index.get(ref).resolve(subject)
 }
 
+// InForceSince answers the revision that last changed what is in force of a document, for all or for a cohort; publishing alone
+// does not count. It is 0 when nothing ever was in force, or nothing is known of it any more. It reads memory alone and checks no rights.
+func (r *Releaser) InForceSince(ref Ref) int64 { return r.index.get(ref.normal()).since() }
+
 // Preview answers which of some subjects a cohort would choose if it were released now: of the rollout under way, or of the
 // next one.
 func (r *Releaser) Preview(ctx context.Context, ref Ref, chosen *gantryv1.Cohort, subjects iter.Seq[Subject]) ([]Subject, error) {

@@ -36,8 +36,14 @@ type head struct {
 	OldestVersion mark `json:"oldest_version"`
 	OldestEntry   mark `json:"oldest_entry"`
 
+	// Since is the revision that last changed what is in force; 0 is this head's own, and [neverInForce] that nothing was
+	// yet. A server that does not know it writes none, which only says that something may have changed.
+	Since int64 `json:"since,omitempty"`
+
 	Last lastChange `json:"last"`
 }
+
+const neverInForce = -1
 
 // rollout is a staged release under way.
 type rollout struct {
@@ -165,6 +171,14 @@ func (e *entryRecord) proto() *gantryv1.HistoryEntry {
 // inForce reports whether somebody gets this version now.
 func (h *head) inForce(version int64) bool {
 	return version != 0 && (h.Released == version || (h.Rollout != nil && h.Rollout.Version == version))
+}
+
+// sameInForce reports whether everybody gets the same of both.
+func (h *head) sameInForce(o *head) bool {
+	if h.Released != o.Released || h.Deleted != o.Deleted || (h.Rollout == nil) != (o.Rollout == nil) {
+		return false
+	}
+	return h.Rollout == nil || (h.Rollout.ID == o.Rollout.ID && h.Rollout.Version == o.Rollout.Version && h.Rollout.Cohort.equal(o.Rollout.Cohort))
 }
 
 // protected reports whether retention must leave this version: it is in force, or the next to be rolled back to.

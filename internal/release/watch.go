@@ -9,6 +9,7 @@ import (
 
 	"github.com/gantry-platform/gantry/internal/access"
 	"github.com/gantry-platform/gantry/internal/fault"
+	gantryv1 "github.com/gantry-platform/gantry/sdk/api/gantry/v1"
 )
 
 // ErrClosed answers Next of a watcher that was closed.
@@ -114,6 +115,8 @@ type Watcher struct {
 	releaser *Releaser
 	identity *access.Identity
 	subject  Subject
+	// everyone: told is since when what is in force is so, for whomever, in place of a version for the subject.
+	everyone bool
 
 	// membership lets Add, Remove and Close pass one at a time, so that topics and told agree.
 	membership sync.Mutex
@@ -149,8 +152,19 @@ const retryAfter = 2 * time.Second
 // namespaces that it may neither view nor serve in are not told, and contents of sensitive ones only to whom may see
 // them. Close it. Errors: Exhausted beyond [MaxWatchers]; Unavailable after Close of the releaser.
 func (r *Releaser) Watch(ctx context.Context, subject Subject) (*Watcher, error) {
-	w := &Watcher{releaser: r, identity: access.FromContext(ctx), subject: subject, told: map[Ref]*watched{},
-		woken: make(chan struct{}, 1), done: make(chan struct{})}
+	return r.watch(ctx, &Watcher{subject: subject})
+}
+
+// WatchEveryone is like Watch for who wants to know of every change of what is in force, whomever it is for: of clients that are
+// told that there is news, and ask for it as a subject that is not known before. The events carry the reference and, as revision,
+// [Releaser.InForceSince], and no version.
+func (r *Releaser) WatchEveryone(ctx context.Context) (*Watcher, error) {
+	return r.watch(ctx, &Watcher{everyone: true})
+}
+
+func (r *Releaser) watch(ctx context.Context, w *Watcher) (*Watcher, error) {
+	w.releaser, w.identity, w.told = r, access.FromContext(ctx), map[Ref]*watched{}
+	w.woken, w.done = make(chan struct{}, 1), make(chan struct{})
 	if err := r.topics.enter(w); err != nil {
 		return nil, err
 	}
@@ -333,7 +347,7 @@ func (w *Watcher) gather(ctx context.Context) ([]*Frame, error) {
 		if !ok {
 			return frames, nil
 		}
-		frame, err := w.look(ctx, ref, told)
+		frame, state, err := w.look(ctx, ref, told)
 		switch {
 		case ctx.Err() != nil:
 			// Not told: the next call looks again. What was gathered before is told.
@@ -346,7 +360,7 @@ func (w *Watcher) gather(ctx context.Context) ([]*Frame, error) {
 			w.fail(ref, err)
 			continue
 		}
-		if frame == nil || !w.tell(ref, frame.Version) {
+		if frame == nil || !w.tell(ref, state) {
 			continue
 		}
 		frames = append(frames, frame)
@@ -375,18 +389,31 @@ func (w *Watcher) pop() (ref Ref, told int64, ok bool) {
 	return Ref{}, 0, false
 }
 
-// look returns the frame for a document, or nil when it is no news.
-func (w *Watcher) look(ctx context.Context, ref Ref, told int64) (*Frame, error) {
+// look returns the frame for a document with what it tells, a version or a revision; or nil when it is no news.
+func (w *Watcher) look(ctx context.Context, ref Ref, told int64) (*Frame, int64, error) {
 	if !w.identity.May(access.View|access.Serve, ref.Namespace) {
-		return nil, nil
+		return nil, 0, nil
 	}
-	if version, _ := w.releaser.index.get(ref).resolve(&w.subject); version == told {
-		return nil, nil
+	d := w.releaser.index.get(ref)
+	if w.everyone {
+		since := d.since()
+		if since == told {
+			return nil, 0, nil
+		}
+		frame, err := newFrame(ref, 0, &gantryv1.DocumentEvent{Ref: ref.Proto(), Revision: since})
+		return frame, since, err
 	}
-	return w.releaser.frame(ctx, ref, &w.subject, w.identity.May(access.ReadSensitive|access.Serve, ref.Namespace))
+	if version, _ := d.resolve(&w.subject); version == told {
+		return nil, 0, nil
+	}
+	frame, err := w.releaser.frame(ctx, ref, &w.subject, w.identity.May(access.ReadSensitive|access.Serve, ref.Namespace))
+	if err != nil {
+		return nil, 0, err
+	}
+	return frame, frame.Version, nil
 }
 
-// tell notes what is told; it answers false when the document is not watched any more or has that version.
+// tell notes what is told; it answers false when the document is not watched any more or that was told.
 func (w *Watcher) tell(ref Ref, version int64) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -114,6 +114,60 @@ func TestAWatcherIsToldWhatChangesForIt(t *testing.T) {
 	}
 }
 
+// Clients that only ask whether there is news say not enough of themselves to tell whether it is news for them.
+func TestWatchingForEveryone(t *testing.T) {
+	r := open(t, release.Options{})
+	ctx := asSystem(t)
+	ref := config("everyone")
+	step := release.Step{Ref: ref}
+	w, err := r.WatchEveryone(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.Close)
+	if err := w.Add(ref); err != nil {
+		t.Fatal(err)
+	}
+	told := func(what string, revision int64) {
+		t.Helper()
+		f := next(t, w)
+		if len(f) != 1 || f[0].Event().Revision != revision || f[0].Event().Version != nil || r.InForceSince(ref) != revision {
+			t.Fatalf("%s: told %v, in force since %d; want revision %d", what, f, r.InForceSince(ref), revision)
+		}
+	}
+	told("at first", 0)
+	publish(t, r, release.Draft{Ref: ref, Content: []byte("1")})
+	silent(t, r, w, "drafted")
+	if since := r.InForceSince(ref); since != 0 {
+		t.Fatalf("a draft alone counts as in force since %d", since)
+	}
+	told("released", released(t, r, ref, "1").Document.Revision)
+	publish(t, r, release.Draft{Ref: ref, Content: []byte("2")})
+	publish(t, r, release.Draft{Ref: ref, Content: []byte("3")})
+	silent(t, r, w, "published")
+
+	cohort := func(address string) *gantryv1.Cohort { return &gantryv1.Cohort{Addresses: []string{address}} }
+	for _, address := range []string{"10.0.0.1", "10.0.0.0/8"} {
+		staged, err := r.Release(ctx, step, 3, cohort(address))
+		if err != nil {
+			t.Fatal(err)
+		}
+		told("staged for "+address, staged.Revision)
+	}
+	publish(t, r, release.Draft{Ref: ref, Content: []byte("4")})
+	silent(t, r, w, "published beside a rollout")
+	aborted, err := r.Abort(ctx, step)
+	if err != nil {
+		t.Fatal(err)
+	}
+	told("aborted", aborted.Revision)
+	deleted, err := r.Delete(ctx, step)
+	if err != nil {
+		t.Fatal(err)
+	}
+	told("deleted", deleted.Revision)
+}
+
 func TestWatcherLimitsAndLife(t *testing.T) {
 	r := open(t, release.Options{})
 	w := watch(t, r, release.Subject{})
