@@ -13,7 +13,7 @@ import (
 // grants, and is nothing once its token is revoked or expired, or its user is disabled, deleted or has
 // another password. Safe for concurrent use.
 type Identity struct {
-	// Actor is "user:<name>", "token:<id>", "system", or "anonymous".
+	// Actor is "user:<name>", "token:<id>", "system", "anonymous", or an edge's word for a service, see [Serving].
 	Actor string
 	// Source is where the request came from: an address, or for the system the reason.
 	Source string
@@ -75,6 +75,15 @@ func (i *Identity) somewhere(p Permission) bool {
 // stands in the audit log as the source: "drain of a lost node".
 func System(reason string) *Identity {
 	return &Identity{Actor: "system", Source: reason, fixed: everything}
+}
+
+// Serving is a service that an edge knows by a proof of its own, such as a signature with a key that both have: it may what the role
+// service may in one namespace, and the edge sees to it that it asks for nothing but its own. The actor
+// is "<edge>:<name>". It is good for as long as it is held, so that an edge makes one for each request.
+func Serving(actor, source, namespace string) *Identity {
+	i := &Identity{Actor: actor, Source: source, subject: new(subject)}
+	i.subject.rights.Store(newRights([]grant{{Namespace: namespace, Role: roleName(gantryv1.Role_ROLE_SERVICE)}}))
+	return i
 }
 
 type contextKey struct{}

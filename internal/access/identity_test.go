@@ -163,3 +163,18 @@ func TestDisabledLetsEverybodyDoEverything(t *testing.T) {
 		t.Errorf("bootstrap: %t, %v", created, err)
 	}
 }
+
+func TestAServiceThatAnEdgeKnows(t *testing.T) {
+	i := access.Serving("apollo:loan", "10.0.0.1", "staging")
+	if !i.Active() || !i.May(access.Serve, "staging") {
+		t.Error("it may not serve in its namespace")
+	}
+	for _, p := range []access.Permission{access.View, access.Publish, access.Release, access.ReadSensitive, access.Operate, access.Administer} {
+		if i.May(p, "staging") {
+			t.Errorf("it may %v", p)
+		}
+	}
+	if i.May(access.Serve, "default") || i.May(access.Serve, "*") {
+		t.Error("it may serve elsewhere")
+	}
+}

@@ -79,6 +79,7 @@ func Standard() *Registry {
 	return NewRegistry(
 		&configKind{schemas: schemas},
 		&schemaKind{schemas: schemas},
+		accessKeyKind{},
 	)
 }
 
