@@ -20,7 +20,7 @@ func FormatManifest(doc Document) ([]byte, error) {
 	if err := ValidateName("kind", doc.Kind); err != nil {
 		return nil, err
 	}
-	if err := ValidateName("name", doc.Name); err != nil {
+	if err := validateNameOf(doc.Kind, "name", doc.Name); err != nil {
 		return nil, err
 	}
 	var b bytes.Buffer

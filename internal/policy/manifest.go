@@ -191,7 +191,7 @@ func readManifest(root *source.Node, lines textLines) (Manifest, error) {
 			return Manifest{}, placed(err, tree.At("metadata", "namespace"))
 		}
 	}
-	if err := ValidateName("metadata.name", m.Name); err != nil {
+	if err := validateNameOf(m.Kind, "metadata.name", m.Name); err != nil {
 		return Manifest{}, placed(err, tree.At("metadata", "name"))
 	}
 	if e.Metadata.Sensitive != nil {

@@ -16,7 +16,7 @@ const (
 )
 
 // ValidateName checks a namespace, when field is "namespace" or ends in ".namespace", or else the
-// name of a document. Errors are faults of class Invalid that carry the field.
+// name of a document of a kind that is no [Namer]. Errors are faults of class Invalid that carry the field.
 //
 // A namespace has 1 to 63 of letters, digits, '-' and '_', and neither starts nor ends with
 // '-': DNS labels, and the tenants of Nacos (UUIDs and chosen ids). A document's name has 1 to 512
@@ -80,6 +80,23 @@ func wrongName(value string) string {
 		}
 	}
 	return ""
+}
+
+// Namer is a kind with a rule of its own for the names of its documents, in place of the one of [ValidateName].
+type Namer interface {
+	// ValidateName refuses a name by a fault of class Invalid that carries the field.
+	ValidateName(field, name string) error
+}
+
+// ownNames are the kinds of the product that have a rule of their own: manifests are read without a [Registry].
+func ownNames() map[string]Namer { return map[string]Namer{KeyValue: keyValueKind{}} }
+
+// validateNameOf checks a document's name by the rule of its kind.
+func validateNameOf(kind, field, name string) error {
+	if namer, ok := ownNames()[kind]; ok {
+		return namer.ValidateName(field, name)
+	}
+	return ValidateName(field, name)
 }
 
 func quoteRune(r rune) string { return source.Quote(string(r)) }

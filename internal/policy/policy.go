@@ -80,6 +80,7 @@ func Standard() *Registry {
 		&configKind{schemas: schemas},
 		&schemaKind{schemas: schemas},
 		accessKeyKind{},
+		keyValueKind{},
 	)
 }
 
@@ -141,7 +142,12 @@ func (r *Registry) Validate(doc Document, lib Library) ([]*fault.Error, error) {
 	if err := ValidateName("namespace", doc.Namespace); err != nil {
 		return nil, err
 	}
-	if err := ValidateName("name", doc.Name); err != nil {
+	if namer, ok := kind.(Namer); ok {
+		err = namer.ValidateName("name", doc.Name)
+	} else {
+		err = ValidateName("name", doc.Name)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if len(doc.Content) > MaxContent {

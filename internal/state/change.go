@@ -28,7 +28,7 @@ type Put struct {
 	Value []byte
 }
 
-// Condition is about one key, or all under a prefix; make it with [Unchanged], [Exists] or [NoneUnder].
+// Condition is about one key, or all under a prefix; make it with [Unchanged], [Exists], [NoneUnder] or [NothingNewUnder].
 type Condition struct {
 	key      string
 	modified int64
@@ -47,13 +47,24 @@ func Exists(key string) Condition { return Condition{key: key, exists: true} }
 // NoneUnder holds while there is no key under a prefix.
 func NoneUnder(prefix string) Condition { return Condition{key: prefix, prefix: true} }
 
+// NothingNewUnder holds while no key under a prefix has been written after a revision: with the newest Modified of a [Store.List] of the
+// prefix, and [Unchanged] of each record that it answered, it holds while the list would answer the same.
+func NothingNewUnder(prefix string, revision int64) Condition {
+	return Condition{key: prefix, prefix: true, modified: revision}
+}
+
 // ErrConflict answers a change whose conditions did not hold. Nothing of it happened.
 var ErrConflict = errors.New("state: a condition of the change does not hold")
 
 // Limits of one change. A document of 1 MiB, its head, its history entry and its audit record must fit.
 const (
 	maxChangeBytes = 1<<20 + 128<<10
-	maxChangeKeys  = 100
+	// maxChangeKeys bounds what a change writes, and its conditions too. The largest is a transaction of 64 keys, each of which writes its
+	// head, a version with its content and two history entries, and removes up to eight of what retention does not keep any more.
+	// It stays below what the embedded etcd takes in one transaction (MaxTxnOps).
+	maxChangeKeys = 1000
+	// maxPlainKeys bounds changes without conditions: their writes stand in the shared transaction itself and come on top of a batch.
+	maxPlainKeys = 100
 )
 
 // commitTimeout bounds one etcd transaction. Longer than an election (1-2 s), so that a change survives
@@ -68,9 +79,10 @@ const commitTimeout = 6 * time.Second
 //
 // Errors: [ErrConflict]; a *fault.Error of code Unavailable with reason "state.no_quorum", "state.disk_full",
 // "state.closing", or "state.outcome_unknown" when time ran out and the change may or may not have happened;
-// of code TooLarge for more than about 1 MiB. If ctx ends first its error is returned and the outcome is unknown.
+// of code TooLarge for more than about 1 MiB, or for more keys than an external etcd takes in one transaction. If ctx ends first its
+// error is returned and the outcome is unknown.
 func (s *Store) Commit(ctx context.Context, change Change) (int64, error) {
-	if err := checkChange(change); err != nil {
+	if err := s.checkChange(change); err != nil {
 		return 0, err
 	}
 	if err := s.Writable(); err != nil {
@@ -92,7 +104,7 @@ func (s *Store) Commit(ctx context.Context, change Change) (int64, error) {
 	}
 }
 
-func checkChange(change Change) error {
+func (s *Store) checkChange(change Change) error {
 	size := 0
 	for _, put := range change.Put {
 		size += len(put.Key) + len(put.Value)
@@ -101,8 +113,19 @@ func checkChange(change Change) error {
 		return fault.New(fault.TooLarge, "state.change_too_large", "the change holds %d bytes", size).
 			Hinted("at most %d bytes can be stored in one step; split the content", maxChangeBytes)
 	}
-	if n := len(change.Put) + len(change.Delete) + len(change.If); n > maxChangeKeys {
-		return fmt.Errorf("state: a change names %d keys, more than %d", n, maxChangeKeys)
+	limit := maxChangeKeys
+	if len(change.If) == 0 {
+		limit = maxPlainKeys
+	}
+	// etcd counts conditions and writes apart.
+	n := max(len(change.Put)+len(change.Delete), len(change.If))
+	if external := s.options.External; external != nil && n > external.transactionOperations() {
+		return fault.New(fault.TooLarge, "state.transaction_too_large", "the change has %d operations, more than the %d that the external etcd takes in one transaction", n, external.transactionOperations()).
+			Hinted("start etcd with a larger --max-txn-ops (%d is enough for everything) and Gantry with the same --etcd-max-txn-ops; or make the change in smaller steps", maxChangeKeys)
+	}
+	if n > limit {
+		return fault.New(fault.TooLarge, "state.change_too_large", "the change has %d operations", n).
+			Hinted("at most %d can be made in one step; make several", limit)
 	}
 	return nil
 }
@@ -157,7 +180,8 @@ func isRaft(err, target error) bool { return status.Convert(err).Message() == ta
 func (s *Store) compare(c Condition) clientv3.Cmp {
 	switch {
 	case c.prefix:
-		return clientv3.Compare(clientv3.CreateRevision(s.root+c.key), "=", 0).WithPrefix()
+		// Nothing under the prefix counts as one key that was never written.
+		return clientv3.Compare(clientv3.ModRevision(s.root+c.key), "<", c.modified+1).WithPrefix()
 	case c.exists:
 		return clientv3.Compare(clientv3.CreateRevision(s.root+c.key), ">", 0)
 	default:

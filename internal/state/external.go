@@ -26,14 +26,15 @@ type External struct {
 // for a request.
 const externalBatchBytes = 256 << 10
 
-func (e *External) batchOperations() int {
-	limit := e.TransactionOperations
-	if limit == 0 {
-		limit = 128
+func (e *External) transactionOperations() int {
+	if e.TransactionOperations == 0 {
+		return 128
 	}
-	// One change may come on top; its operations are few.
-	return max(limit-8, 1)
+	return e.TransactionOperations
 }
+
+// batchOperations leaves room for one change on top: one with conditions counts once, whatever it writes.
+func (e *External) batchOperations() int { return max(e.transactionOperations()-8, 1) }
 
 func (e *External) dial(log *slog.Logger) (*clientv3.Client, error) {
 	client, err := clientv3.New(clientv3.Config{

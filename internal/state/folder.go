@@ -14,8 +14,8 @@ import (
 )
 
 // FormatVersion is the version of what is stored. A server reads its own version and older ones; it refuses newer ones, because it would
-// lose what it does not know.
-const FormatVersion = 1
+// lose what it does not know. Version 2 came with keys: a server of version 1 would lose who holds a lock, and let sessions live for ever.
+const FormatVersion = 2
 
 // folderFile marks a folder as a node's data folder and holds the node's identity.
 const folderFile = "gantry.json"

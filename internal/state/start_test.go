@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -117,6 +118,34 @@ func TestChangesThatAreTooLarge(t *testing.T) {
 	}
 	if _, err := s.Commit(context.Background(), put("a", string(make([]byte, 1<<20)))); err != nil {
 		t.Fatalf("1 MiB: %v, want it stored", err)
+	}
+}
+
+func TestChangesOfManyKeys(t *testing.T) {
+	s := statetest.New(t)
+	statetest.Start(t, s)
+	external := statetest.Second(t, s)
+	statetest.Start(t, external)
+	many := func(n int) state.Change {
+		change := state.Change{If: []state.Condition{state.Unchanged("absent", 0)}}
+		for i := range n {
+			change.Put = append(change.Put, state.Put{Key: fmt.Sprintf("k/%d", i)})
+		}
+		return change
+	}
+	ctx := context.Background()
+	if _, err := s.Commit(ctx, many(1000)); err != nil {
+		t.Fatalf("1000 keys: %v", err)
+	}
+	if _, err := s.Commit(ctx, many(1001)); !fault.Is(err, fault.TooLarge) {
+		t.Fatalf("1001 keys: %v, want TooLarge", err)
+	}
+	if _, err := external.Commit(ctx, many(128)); err != nil {
+		t.Fatalf("128 keys on an external etcd: %v", err)
+	}
+	_, err := external.Commit(ctx, many(129))
+	if f, ok := fault.As(err); !ok || f.Reason != "state.transaction_too_large" || !strings.Contains(f.Hint, "--max-txn-ops") {
+		t.Fatalf("129 keys on an external etcd: %v", err)
 	}
 }
 

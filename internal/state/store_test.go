@@ -140,6 +140,39 @@ func TestNoneUnder(t *testing.T) {
 	}
 }
 
+func TestNothingNewUnder(t *testing.T) {
+	s := statetest.New(t)
+	statetest.Start(t, s)
+	ctx := context.Background()
+	put := func(key string) int64 {
+		revision, err := s.Commit(ctx, put(key, ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return revision
+	}
+	first := put("p/a")
+	last := put("p/b")
+	put("q/a")
+	try := func(prefix string, revision int64) error {
+		_, err := s.Commit(ctx, state.Change{If: []state.Condition{state.NothingNewUnder(prefix, revision)}, Put: []state.Put{{Key: "r"}}})
+		return err
+	}
+	if err := try("p/", last); err != nil {
+		t.Errorf("nothing is newer: %v", err)
+	}
+	if err := try("p/", first); !errors.Is(err, state.ErrConflict) {
+		t.Errorf("p/b is newer: %v, want ErrConflict", err)
+	}
+	if err := try("none/", 0); err != nil {
+		t.Errorf("nothing is there: %v", err)
+	}
+	put("p/a")
+	if err := try("p/", last); !errors.Is(err, state.ErrConflict) {
+		t.Errorf("p/a was written again: %v, want ErrConflict", err)
+	}
+}
+
 // TestConcurrentChangesAreSerial lets callers race on two keys, each allowed to be cleared only while the other is set: a
 // transaction that evaluated both conditions before both writes would clear both.
 func TestConcurrentChangesAreSerial(t *testing.T) {
