@@ -34,7 +34,7 @@ func (r *Releaser) Release(ctx context.Context, step Step, version int64, chosen
 		if number == 0 {
 			number = e.before.Latest
 		}
-		if err := r.stored(ctx, e, number); err != nil {
+		if _, err := r.stored(ctx, e, number); err != nil {
 			return err
 		}
 		if target != nil {
@@ -84,9 +84,13 @@ func (r *Releaser) Rollback(ctx context.Context, step Step, version int64) (*gan
 			e.none = true
 			return nil
 		}
-		target, err := r.rollbackTarget(ctx, e, version)
+		record, err := r.rollbackTarget(ctx, e, version)
 		if err != nil {
 			return err
+		}
+		target := record.Number
+		if e.after.Key != nil {
+			e.after.Key.Flags = record.Flags
 		}
 		entry := entryRecord{Action: gantryv1.Action_ACTION_ROLLED_BACK, Version: target, Previous: h.Released}
 		if target == h.Released {
@@ -99,36 +103,37 @@ func (r *Releaser) Rollback(ctx context.Context, step Step, version int64) (*gan
 	})
 }
 
-func (r *Releaser) rollbackTarget(ctx context.Context, e *edit, version int64) (int64, error) {
+func (r *Releaser) rollbackTarget(ctx context.Context, e *edit, version int64) (*versionRecord, error) {
 	h := e.before
 	if version != 0 {
-		if err := r.stored(ctx, e, version); err != nil {
-			return 0, err
+		record, err := r.stored(ctx, e, version)
+		if err != nil {
+			return nil, err
 		}
 		if version != h.Released && !h.earlier(version) {
-			return 0, fault.New(fault.Precondition, "document.not_earlier", "version %d of %s is not earlier than version %d, which is released", version, e.ref, h.Released).
+			return nil, fault.New(fault.Precondition, "document.not_earlier", "version %d of %s is not earlier than version %d, which is released", version, e.ref, h.Released).
 				At("version").Hinted("release it instead")
 		}
-		return version, nil
+		return record, nil
 	}
 	for i := len(h.Trail) - 1; i >= 0; i-- {
 		if h.Trail[i] == h.Released {
 			continue
 		}
-		err := r.stored(ctx, e, h.Trail[i])
+		record, err := r.stored(ctx, e, h.Trail[i])
 		if err == nil {
-			return h.Trail[i], nil
+			return record, nil
 		}
 		if !fault.Is(err, fault.NotFound) {
-			return 0, err
+			return nil, err
 		}
 	}
-	return 0, fault.New(fault.Precondition, "document.nothing_before", "no earlier version of %s was released, or none is kept any more", e.ref).
+	return nil, fault.New(fault.Precondition, "document.nothing_before", "no earlier version of %s was released, or none is kept any more", e.ref).
 		Hinted("look at its history and release the version that you want")
 }
 
-// Delete takes a document out of force for everyone and ends a rollout. Its versions and history stay for 90 days, and
-// Rollback brings back what was released. Deleting what is deleted changes nothing.
+// Delete takes a document out of force for everyone and ends a rollout. Its versions and history stay for 90 days (a key's
+// for 7), and Rollback brings back what was released. Deleting what is deleted changes nothing.
 func (r *Releaser) Delete(ctx context.Context, step Step) (*gantryv1.Document, error) {
 	return r.step(ctx, step, func(e *edit) error {
 		if e.before.Deleted {
@@ -165,16 +170,23 @@ func (r *Releaser) step(ctx context.Context, step Step, decide func(*edit) error
 	return e.after.proto(e.ref, e.revision), nil
 }
 
-// stored refuses a version that is not there.
-func (r *Releaser) stored(ctx context.Context, e *edit, version int64) error {
+// stored returns the record of a version, and refuses one that is not there.
+func (r *Releaser) stored(ctx context.Context, e *edit, version int64) (*versionRecord, error) {
 	if version < 1 || version > e.before.Latest {
-		return noVersion(e.ref, version)
+		return nil, noVersion(e.ref, version)
 	}
-	_, found, err := r.store.Get(ctx, e.ref.versionKey(version))
-	if err == nil && !found {
-		err = noVersion(e.ref, version)
+	stored, found, err := r.store.Get(ctx, e.ref.versionKey(version))
+	if err != nil {
+		return nil, err
 	}
-	return err
+	if !found {
+		return nil, noVersion(e.ref, version)
+	}
+	record, err := decodeVersion(stored.Value)
+	if err != nil {
+		return nil, damaged(e.ref, version, err)
+	}
+	return record, nil
 }
 
 // stage begins a rollout or moves the one under way.

@@ -110,7 +110,7 @@ func checksum(content []byte) string {
 
 func noVersion(ref Ref, number int64) *fault.Error {
 	return fault.New(fault.NotFound, "document.version_unknown", "%s has no version %d", ref, number).
-		At("version").Hinted("list its versions with its history; old ones are removed after %d versions and %d days", keepVersions, int(keepFor.Hours()/24))
+		At("version").Hinted("list its versions with its history; old ones are removed after %d versions and %d days, of a key after %d versions", keepVersions, int(keepFor.Hours()/24), keepVersions)
 }
 
 func notFound(ref Ref) *fault.Error {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/gantry-platform/gantry/internal/access"
 	"github.com/gantry-platform/gantry/internal/fault"
+	"github.com/gantry-platform/gantry/internal/policy"
 	"github.com/gantry-platform/gantry/internal/state"
 	gantryv1 "github.com/gantry-platform/gantry/sdk/api/gantry/v1"
 )
@@ -35,6 +36,10 @@ type edit struct {
 	puts       []state.Put
 	deletes    []string
 	conditions []state.Condition
+
+	// freed and delay are of a key that goes with its holder's session.
+	freed time.Time
+	delay time.Duration
 }
 
 // apply makes one change of a document: reads the head, lets decide fill the edit, and commits. When somebody else was
@@ -49,7 +54,7 @@ func (r *Releaser) apply(ctx context.Context, ref Ref, message string, decide fu
 	if err := r.store.Writable(); err != nil {
 		return nil, err
 	}
-	lane := r.lanes[maphash.Comparable(r.index.seed, ref)%uint64(len(r.lanes))]
+	lane := r.lanes[r.lane(ref)]
 	select {
 	case lane <- struct{}{}:
 		defer func() { <-lane }()
@@ -86,6 +91,11 @@ func (r *Releaser) apply(ctx context.Context, ref Ref, message string, decide fu
 	return nil, contended(ref.String())
 }
 
+// lane is the number of the lane that the changes of a document go through.
+func (r *Releaser) lane(ref Ref) int {
+	return int(maphash.Comparable(r.index.seed, ref) % uint64(len(r.lanes)))
+}
+
 func checkMessage(message string) error {
 	if len(message) <= MaxMessage {
 		return nil
@@ -106,8 +116,7 @@ func (r *Releaser) begin(ctx context.Context, ref Ref, message string) (*edit, e
 		return e, nil
 	}
 	if e.before, err = decodeHead(record.Value); err != nil {
-		return nil, fault.New(fault.Internal, "document.damaged", "the head of %s is damaged in the state", ref).
-			Hinted("restore the state from a backup").Because(err)
+		return nil, damagedHead(ref, err)
 	}
 	e.modified = record.Modified
 	e.after = e.before.clone()
@@ -192,9 +201,22 @@ func (r *Releaser) commit(ctx context.Context, e *edit) error {
 // compose turns the edit into one change of the state: head, history and audit, beside what decide has put.
 func (r *Releaser) compose(ctx context.Context, e *edit) (state.Change, error) {
 	h := e.after
-	h.Updated = e.now
 	last := e.entries[len(e.entries)-1]
-	h.Last = lastChange{ID: e.id, Action: last.Action, Author: e.author}
+	change := e.write(last.Action)
+	audit, err := access.Record(ctx, access.Entry{Action: "document." + verb(last.Action), Namespace: e.ref.Namespace, Target: e.ref.target(),
+		Before: summarise(e.before), After: summarise(h), Message: e.message})
+	if err != nil {
+		return state.Change{}, err
+	}
+	change.Put = append(change.Put, audit)
+	return change, nil
+}
+
+// write makes the change of the state but for the audit record.
+func (e *edit) write(action gantryv1.Action) state.Change {
+	h := e.after
+	h.Updated = e.now
+	h.Last = lastChange{ID: e.id, Action: action, Author: e.author}
 	h.Since = 0
 	switch {
 	case e.before == nil && h.sameInForce(new(head)):
@@ -214,14 +236,11 @@ func (r *Releaser) compose(ctx context.Context, e *edit) (state.Change, error) {
 		}
 		change.Put = append(change.Put, state.Put{Key: e.ref.entryKey(h.Entries), Value: encode(entry)})
 	}
-	change.Put = append(change.Put, state.Put{Key: e.ref.headKey(), Value: encode(h)})
-	audit, err := access.Record(ctx, access.Entry{Action: "document." + verb(last.Action), Namespace: e.ref.Namespace, Target: e.ref.target(),
-		Before: summarise(e.before), After: summarise(h), Message: e.message})
-	if err != nil {
-		return state.Change{}, err
+	if e.ref.Kind == policy.KeyValue {
+		e.keepKey()
 	}
-	change.Put = append(change.Put, audit)
-	return change, nil
+	change.Put = append(change.Put, state.Put{Key: e.ref.headKey(), Value: encode(h)})
+	return change
 }
 
 // summary is what the audit log says of a head: never a content.

@@ -286,6 +286,11 @@ func damaged(ref Ref, version int64, cause error) *fault.Error {
 		Hinted("release another version, or restore the state from a backup").Because(cause)
 }
 
+func damagedHead(ref Ref, cause error) *fault.Error {
+	return fault.New(fault.Internal, "document.damaged", "the head of %s is damaged in the state", ref).
+		Hinted("restore the state from a backup").Because(cause)
+}
+
 func contended(what string) *fault.Error {
 	return fault.New(fault.Exhausted, "document.contended", "%s kept changing while this change was made", what).
 		Hinted("try again; if it persists, find out who changes it all the time")

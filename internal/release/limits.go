@@ -9,6 +9,15 @@ const (
 	// MaxDocuments bounds the documents of a namespace, deleted ones included. It is checked against this node's mirror, so that
 	// changes made at the same moment can pass it by a few.
 	MaxDocuments = 20_000
+	// MaxKeys bounds the keys (documents of kind KeyValue) of a namespace in the same way; they do not count as documents. Heads are some
+	// 500 bytes in the memory of each node.
+	MaxKeys = 100_000
+	// MaxKeyValue bounds the value of a key as Consul does by default.
+	MaxKeyValue = 512 << 10
+	// MaxLockDelay is the longest time that a key cannot be acquired for after its holder's session was invalidated.
+	MaxLockDelay = 60 * time.Second
+	// MaxListedBytes bounds the contents of one list of keys.
+	MaxListedBytes = 64 << 20
 	// MaxWatched bounds the documents of one watcher.
 	MaxWatched = 1_000
 	// MaxWatchers bounds the watchers of a node: ten times the sessions that a node is built for.
@@ -30,15 +39,18 @@ const (
 	defaultPage = 100
 )
 
-// Retention. A version or history entry goes when it is over both the count and the age, or over the ceiling
-// whatever its age; versions that are in force, in a rollout or next to be rolled back to always stay.
+// Retention, see [retention].
 const (
 	keepVersions   = 100
 	keepEntries    = 1_000
 	keepFor        = 90 * 24 * time.Hour
 	ceilingVersion = 2_000
 	ceilingEntries = 10_000
-	// trimVersions and trimEntries bound what one publish removes: more than it adds, so that a backlog shrinks.
+	// keepKeyEntries bounds the history of a key whatever its age, as keepVersions does its versions: programs write keys more often than
+	// people publish.
+	keepKeyEntries  = 100
+	keepDeletedKeys = 7 * 24 * time.Hour
+
 	trimVersions = 8
 	trimEntries  = 16
 )

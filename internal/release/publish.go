@@ -25,6 +25,10 @@ type Draft struct {
 	ExpectedVersion *int64
 	// Release puts the version in force for all in the same step.
 	Release bool
+
+	// flags are those of a key; machine: it was written with a lock, so that nothing is kept of it but the latest.
+	flags   *uint64
+	machine bool
 }
 
 // Published is the answer to a [Draft].
@@ -179,13 +183,14 @@ func (r *Releaser) isLatest(ctx context.Context, e *edit, draft *Draft) (bool, e
 // addVersion makes the next version of a document.
 func (r *Releaser) addVersion(ctx context.Context, e *edit, draft *Draft) (*versionRecord, error) {
 	if e.before == nil {
-		if live, deleted := r.index.count(e.ref.Namespace); live+deleted >= MaxDocuments {
-			return nil, fault.New(fault.Exhausted, "document.too_many", "namespace %q holds %d documents", e.ref.Namespace, live+deleted).
-				At("ref.namespace").Hinted("at most %d, deleted ones included for %d days; use several namespaces", MaxDocuments, int(keepFor.Hours()/24))
+		if err := r.room(e.ref); err != nil {
+			return nil, err
 		}
 	}
-	if err := r.trim(ctx, e); err != nil {
-		return nil, err
+	if !draft.machine {
+		if err := r.trim(ctx, e); err != nil {
+			return nil, err
+		}
 	}
 	h := e.after
 	h.Latest++
@@ -205,6 +210,11 @@ func (r *Releaser) addVersion(ctx context.Context, e *edit, draft *Draft) (*vers
 	} else {
 		record.Checksum = checksum(content)
 	}
+	if draft.flags != nil {
+		record.Flags = *draft.flags
+	} else if h.Key != nil {
+		record.Flags = h.Key.Flags
+	}
 	h.Format, h.Sensitive, h.Checksum, h.Deleted = draft.Format, draft.Sensitive, record.Checksum, false
 	if h.OldestVersion.Number == 0 {
 		h.OldestVersion = mark{Number: record.Number, At: e.now}
@@ -212,8 +222,24 @@ func (r *Releaser) addVersion(ctx context.Context, e *edit, draft *Draft) (*vers
 	e.puts = append(e.puts,
 		state.Put{Key: e.ref.versionKey(record.Number), Value: encode(record)},
 		state.Put{Key: e.ref.contentKey(record.Number), Value: content})
-	e.note(entryRecord{Action: gantryv1.Action_ACTION_PUBLISHED, Version: record.Number, Previous: h.Released})
+	if !draft.machine {
+		e.note(entryRecord{Action: gantryv1.Action_ACTION_PUBLISHED, Version: record.Number, Previous: h.Released})
+	}
 	return record, nil
+}
+
+// room refuses a new document where there are enough.
+func (r *Releaser) room(ref Ref) error {
+	kept, what := retentionOf(ref.Kind), "documents"
+	if ref.Kind == policy.KeyValue {
+		what = "keys"
+	}
+	n := r.index.countLike(ref)
+	if n < kept.documents {
+		return nil
+	}
+	return fault.New(fault.Exhausted, "document.too_many", "namespace %q holds %d %s", ref.Namespace, n, what).
+		At("ref.namespace").Hinted("at most %d, deleted ones included for %d days; use several namespaces", kept.documents, int(kept.deleted.Hours()/24))
 }
 
 // releaseAll lets everyone have a version. During a rollout only that rollout's version may be given to all, which is
@@ -249,9 +275,9 @@ const libraryBytes = 64 << 20
 func (l *library) Released(namespace, kind string) []policy.Document {
 	var documents []policy.Document
 	size, left := 0, 0
-	for _, ref := range l.releaser.index.refs(namespace, kind) {
-		d := l.releaser.index.get(ref)
-		if d == nil || d.head.Released == 0 {
+	for d := range l.releaser.index.walk(group{namespace, kind}, "") {
+		ref := d.ref
+		if d.head.Released == 0 {
 			continue
 		}
 		if size > libraryBytes {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/base64"
 	"iter"
-	"slices"
 	"strings"
 
 	"github.com/gantry-platform/gantry/internal/access"
@@ -176,13 +175,15 @@ func (r *Releaser) visible(ctx context.Context, namespace, kind string, after Re
 			if !identity.May(access.View, g.namespace) {
 				continue
 			}
-			refs := r.index.refs(g.namespace, g.kind)
-			from, found := slices.BinarySearchFunc(refs, after, Ref.compare)
-			if found {
-				from++
+			behind := ""
+			switch first := (Ref{Namespace: g.namespace, Kind: g.kind}); {
+			case first.Namespace == after.Namespace && first.Kind == after.Kind:
+				behind = after.Name
+			case first.compare(after) < 0:
+				continue
 			}
-			for _, ref := range refs[from:] {
-				if d := r.index.get(ref); d != nil && !yield(d) {
+			for d := range r.index.walk(g, behind) {
+				if !yield(d) {
 					return
 				}
 			}

@@ -41,6 +41,26 @@ type head struct {
 	Since int64 `json:"since,omitempty"`
 
 	Last lastChange `json:"last"`
+
+	// Key is what a document of kind KeyValue has beside; nil on others.
+	Key *keySection `json:"key,omitempty"`
+}
+
+// keySection is what a key has that other documents have not.
+type keySection struct {
+	Flags uint64 `json:"flags,omitempty"`
+	// Created is the revision at which the key came to be: the head is older when the key was deleted before. 0 is the revision of this head.
+	Created int64 `json:"created,omitempty"`
+	// Session holds the key's lock; Lock counts how often it was acquired.
+	Session string `json:"session,omitempty"`
+	Lock    uint64 `json:"lock,omitempty"`
+	// Machine is the version that was written with a lock, of which only the latest is kept; 0 is none.
+	Machine int64 `json:"machine,omitempty"`
+	// Plain: something of the history is a person's, or at least was written without a lock. A key without it is removed wholly.
+	Plain bool `json:"plain,omitempty"`
+	// Freed is when its holder's session was invalidated, Delay how long it cannot be acquired since.
+	Freed time.Time     `json:"freed,omitzero"`
+	Delay time.Duration `json:"delay,omitempty"`
 }
 
 const neverInForce = -1
@@ -80,6 +100,8 @@ type versionRecord struct {
 	Sensitive bool      `json:"sensitive,omitempty"`
 	// Key is the data key that seals the content, when sensitive.
 	Key string `json:"key,omitempty"`
+	// Flags are those that a key had with this value; it gets them back when the version is rolled back to.
+	Flags uint64 `json:"flags,omitempty"`
 }
 
 // entryRecord is the stored form of a history entry.
@@ -193,6 +215,10 @@ func (h *head) clone() *head {
 	if h.Rollout != nil {
 		r := *h.Rollout
 		c.Rollout = &r
+	}
+	if h.Key != nil {
+		k := *h.Key
+		c.Key = &k
 	}
 	return &c
 }

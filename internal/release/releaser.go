@@ -41,6 +41,8 @@ type Releaser struct {
 	cache   *cache
 	once    once
 	topics  topics
+	feed    *feed
+	holders holders
 	applied *applied
 	metrics *metrics
 	preload *preloader
@@ -73,11 +75,13 @@ func New(o Options) (*Releaser, error) {
 	r := &Releaser{store: o.Store, policy: o.Policy, log: o.Logger, now: o.Now, index: newIndex(),
 		keys:    newDataKeys(o.Store, o.Keys, o.Logger, o.Now),
 		preload: newPreloader(),
+		feed:    newFeed(),
 	}
 	r.cache = newCache(o.CacheBytes, func(key cacheKey) bool {
 		d := r.index.get(key.ref)
 		return d != nil && d.born() == key.born && d.head.inForce(key.version)
 	})
+	r.holders.held = map[holder]map[string]struct{}{}
 	r.topics.watchers = map[Ref]map[*Watcher]struct{}{}
 	r.applied = newApplied(r)
 	r.metrics = newMetrics(r)
@@ -128,48 +132,55 @@ func (r *Releaser) runSweep(ctx context.Context) {
 type heads Releaser
 
 // Reset implements state.Mirrored.
-func (m *heads) Reset(records []state.Record, _ int64) {
+func (m *heads) Reset(records []state.Record, revision int64) {
 	r := (*Releaser)(m)
+	r.feed.forget(revision)
 	there := make(map[Ref]struct{}, len(records))
+	updates := make([]update, 0, len(records))
 	for _, record := range records {
-		if ref, ok := r.mirror(record); ok {
-			there[ref] = struct{}{}
+		ref, d := r.decode(record)
+		there[ref] = struct{}{}
+		if d != nil {
+			updates = append(updates, update{ref, d})
 		}
 	}
-	for _, ref := range r.index.all() {
-		if _, ok := there[ref]; !ok {
-			r.index.set(ref, nil)
-			r.topics.changed(ref)
+	for d := range r.index.all() {
+		if _, ok := there[d.ref]; !ok {
+			updates = append(updates, update{ref: d.ref})
 		}
 	}
+	r.mirror(updates, revision)
 }
 
 // Apply implements state.Mirrored.
 func (m *heads) Apply(events []state.Event, _ int64) {
 	r := (*Releaser)(m)
-	for _, event := range events {
-		if !event.Deleted {
-			r.mirror(event.Record)
-			continue
+	// Events come in order of revision: what one revision changed is shown at once.
+	for len(events) > 0 {
+		revision := events[0].Modified
+		var updates []update
+		n := 0
+		for ; n < len(events) && events[n].Modified == revision; n++ {
+			ref, d := r.decode(events[n].Record)
+			if ref != (Ref{}) && (d != nil || events[n].Deleted) {
+				updates = append(updates, update{ref, d})
+			}
 		}
-		ref, err := refOfKey(event.Key)
-		if err != nil {
-			r.log.Error("a key of the state is no document's", "key", event.Key, "error", err)
-			continue
-		}
-		r.index.set(ref, nil)
-		r.topics.changed(ref)
+		events = events[n:]
+		r.mirror(updates, revision)
 	}
 }
 
-// mirror takes a head into memory and wakes who watches it. One that cannot be read is logged, and what was there before
-// stays in force: a damaged record must not take the configuration from services that run. It answers whether the
-// document counts as there.
-func (r *Releaser) mirror(record state.Record) (Ref, bool) {
+// decode reads a head of the state; of a record without a value it takes the name alone. One that cannot be read is logged, and what was
+// there before stays in force: a damaged record must not take the configuration from services that run.
+func (r *Releaser) decode(record state.Record) (Ref, *document) {
 	ref, err := refOfKey(record.Key)
 	if err != nil {
 		r.log.Error("a key of the state is no document's", "key", record.Key, "error", err)
-		return Ref{}, false
+		return Ref{}, nil
+	}
+	if record.Value == nil {
+		return ref, nil
 	}
 	h, err := decodeHead(record.Value)
 	var d *document
@@ -178,12 +189,27 @@ func (r *Releaser) mirror(record state.Record) (Ref, bool) {
 	}
 	if err != nil {
 		r.log.Error("a document in the state cannot be read; what was in force stays", "document", ref.String(), "error", err)
-		return ref, true
 	}
-	r.index.set(ref, d)
-	r.topics.changed(ref)
-	r.preload.add(ref)
-	return ref, true
+	return ref, d
+}
+
+// mirror takes updates of one moment into memory and wakes who waits for one of them.
+func (r *Releaser) mirror(updates []update, revision int64) {
+	before := make([]*document, len(updates))
+	for i, u := range updates {
+		before[i] = r.index.get(u.ref)
+	}
+	r.index.setAll(updates)
+	for i, u := range updates {
+		r.topics.changed(u.ref)
+		if u.d != nil {
+			r.preload.add(u.ref)
+		}
+		if u.ref.Kind == policy.KeyValue {
+			r.holders.changed(u.ref, before[i], u.d)
+			r.feed.changed(u.ref, before[i], u.d, revision)
+		}
+	}
 }
 
 // Documents answers how many documents a namespace holds: those that are there, and deleted ones that can still be

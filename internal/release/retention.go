@@ -5,33 +5,67 @@ import (
 	"errors"
 	"time"
 
+	"github.com/gantry-platform/gantry/internal/policy"
 	"github.com/gantry-platform/gantry/internal/state"
 )
 
-// due reports whether what is so many behind the newest and so old goes by now.
-func due(behind int64, age time.Duration, keep, ceiling int64) bool {
-	return behind >= ceiling || (behind >= keep && age > keepFor)
+// retention is what is kept of the documents of a kind. A version or history entry goes when it is over both the count and the age, or over
+// the ceiling whatever its age; versions that are in force, in a rollout or next to be rolled back to always stay.
+type retention struct {
+	versions, versionCeiling int64
+	entries, entryCeiling    int64
+	// deleted is how long a deleted document can be rolled back.
+	deleted time.Duration
+	// trimVersions and trimEntries bound what one publish removes: more than it adds, so that a backlog shrinks.
+	trimVersions, trimEntries int
+	// documents bounds the documents of a namespace.
+	documents int
+}
+
+func retentionOf(kind string) retention {
+	if kind == policy.KeyValue {
+		return retention{versions: keepVersions, versionCeiling: keepVersions, entries: keepKeyEntries, entryCeiling: keepKeyEntries, deleted: keepDeletedKeys,
+			trimVersions: 2, trimEntries: 4, documents: MaxKeys}
+	}
+	return retention{versions: keepVersions, versionCeiling: ceilingVersion, entries: keepEntries, entryCeiling: ceilingEntries, deleted: keepFor,
+		trimVersions: trimVersions, trimEntries: trimEntries, documents: MaxDocuments}
+}
+
+// deletedFor is how long a deleted document stays. Of a key that only machines wrote nothing is left but the delay of its lock.
+func (t retention) deletedFor(h *head) time.Duration {
+	if h.Key != nil && !h.Key.Plain {
+		return 2 * MaxLockDelay
+	}
+	return t.deleted
+}
+
+func (t retention) versionDue(behind int64, age time.Duration) bool {
+	return behind >= t.versionCeiling || (behind >= t.versions && age > keepFor)
+}
+
+func (t retention) entryDue(behind int64, age time.Duration) bool {
+	return behind >= t.entryCeiling || (behind >= t.entries && age > keepFor)
 }
 
 // trim adds to an edit that publishes the removal of what retention does not keep, a bounded number at a time.
 func (r *Releaser) trim(ctx context.Context, e *edit) error {
-	h := e.after
-	if o := h.OldestVersion; o.Number > 0 && due(h.Latest+1-o.Number, e.now.Sub(o.At), keepVersions, ceilingVersion) {
+	h, kept := e.after, retentionOf(e.ref.Kind)
+	if o := h.OldestVersion; o.Number > 0 && kept.versionDue(h.Latest+1-o.Number, e.now.Sub(o.At)) {
 		if err := r.trimVersions(ctx, e); err != nil {
 			return err
 		}
 	}
-	if o := h.OldestEntry; o.Number > 0 && due(h.Entries+1-o.Number, e.now.Sub(o.At), keepEntries, ceilingEntries) {
+	if o := h.OldestEntry; o.Number > 0 && kept.entryDue(h.Entries+1-o.Number, e.now.Sub(o.At)) {
 		return r.trimEntries(ctx, e)
 	}
 	return nil
 }
 
 func (r *Releaser) trimVersions(ctx context.Context, e *edit) error {
-	h := e.after
+	h, kept := e.after, retentionOf(e.ref.Kind)
 	// Protected versions are passed over: those in force, the next to be rolled back to, and the latest.
 	const passed = 4
-	records, err := r.store.List(ctx, e.ref.below("version"), state.ListOptions{Limit: trimVersions + passed + 1})
+	records, err := r.store.List(ctx, e.ref.below("version"), state.ListOptions{Limit: kept.trimVersions + passed + 1})
 	if err != nil {
 		return err
 	}
@@ -46,7 +80,7 @@ func (r *Releaser) trimVersions(ctx context.Context, e *edit) error {
 			continue
 		}
 		h.OldestVersion = mark{Number: v.Number, At: v.Created}
-		if removed == trimVersions || !due(h.Latest+1-v.Number, e.now.Sub(v.Created), keepVersions, ceilingVersion) {
+		if removed == kept.trimVersions || !kept.versionDue(h.Latest+1-v.Number, e.now.Sub(v.Created)) {
 			return nil
 		}
 		e.deletes = append(e.deletes, e.ref.versionKey(v.Number), e.ref.contentKey(v.Number))
@@ -56,8 +90,8 @@ func (r *Releaser) trimVersions(ctx context.Context, e *edit) error {
 }
 
 func (r *Releaser) trimEntries(ctx context.Context, e *edit) error {
-	h := e.after
-	records, err := r.store.List(ctx, e.ref.below("history"), state.ListOptions{Limit: trimEntries + 1})
+	h, kept := e.after, retentionOf(e.ref.Kind)
+	records, err := r.store.List(ctx, e.ref.below("history"), state.ListOptions{Limit: kept.trimEntries + 1})
 	if err != nil {
 		return err
 	}
@@ -68,7 +102,7 @@ func (r *Releaser) trimEntries(ctx context.Context, e *edit) error {
 			r.log.Error("retention stops at a history entry that cannot be read", "key", stored.Key, "error", err)
 			return nil
 		}
-		if i == trimEntries || !due(h.Entries+1-number, e.now.Sub(entry.At), keepEntries, ceilingEntries) {
+		if i == kept.trimEntries || !kept.entryDue(h.Entries+1-number, e.now.Sub(entry.At)) {
 			h.OldestEntry = mark{Number: number, At: entry.At}
 			return nil
 		}
@@ -85,9 +119,8 @@ func (r *Releaser) Sweep(ctx context.Context) error {
 	if len(nodes) == 0 || nodes[0].ID != r.store.Self().ID || !r.store.Quorum() {
 		return nil
 	}
-	for _, ref := range r.index.all() {
-		d := r.index.get(ref)
-		if d == nil || !d.head.Deleted || r.now().Sub(d.head.Updated) <= keepFor {
+	for d := range r.index.all() {
+		if !d.head.Deleted || r.now().Sub(d.head.Updated) <= retentionOf(d.ref.Kind).deletedFor(d.head) {
 			continue
 		}
 		if err := r.purge(ctx, d); err != nil && !errors.Is(err, state.ErrConflict) {
