@@ -37,9 +37,10 @@ type edit struct {
 	deletes    []string
 	conditions []state.Condition
 
-	// freed and delay are of a key that goes with its holder's session.
-	freed time.Time
-	delay time.Duration
+	// freed and delay are of a key that goes with its holder's session; reborn: it was removed and made again in one transaction.
+	freed  time.Time
+	delay  time.Duration
+	reborn bool
 }
 
 // apply makes one change of a document: reads the head, lets decide fill the edit, and commits. When somebody else was

@@ -47,7 +47,7 @@ func (e *edit) keepKey() {
 	switch {
 	case !is:
 		k.Session, k.Lock, k.Created = "", 0, 0
-	case !was:
+	case !was || e.reborn:
 		k.Created = 0
 	case k.Created == 0:
 		k.Created = e.modified

@@ -285,7 +285,7 @@ func (t *Transaction) Delete(name string) error {
 	if e := s.edit; e.now.Sub(s.now.Freed).Abs() < s.now.Delay {
 		e.freed, e.delay = s.now.Freed, s.now.Delay
 	}
-	s.now, s.touched = nil, true
+	s.now, s.touched, s.edit.reborn = nil, true, true
 	return nil
 }
 
@@ -299,6 +299,21 @@ func (t *Transaction) Write(put state.Put) { t.puts = append(t.puts, put) }
 
 // Remove deletes another record of the state with the transaction.
 func (t *Transaction) Remove(key string) { t.deletes = append(t.deletes, key) }
+
+// Complete fills in the revisions of a key that was written in the transaction, now that it was made at a revision.
+func (t *Transaction) Complete(key *Key, revision int64) {
+	s := t.keys[key.Name]
+	if s == nil || key.Modified != 0 {
+		return
+	}
+	key.Modified = s.edit.modified
+	if s.touched {
+		key.Modified = revision
+	}
+	if key.Created == 0 {
+		key.Created = key.Modified
+	}
+}
 
 func (t *Transaction) mayWrite() error {
 	identity := access.FromContext(t.ctx)
@@ -384,7 +399,7 @@ func (t *Transaction) settle(s *staged) error {
 		return err
 	}
 	was := e.before.key(e.ref, e.modified)
-	if same && was.sameBut(s.now) {
+	if same && was.sameBut(s.now) && !e.reborn {
 		s.touched = false
 		return nil
 	}
