@@ -21,9 +21,14 @@ type Transaction struct {
 	ctx       context.Context // of the one call that the transaction lives for
 	namespace string
 	id        string
+	// memory: it reads this node's memory, which may be behind. What it writes stands all the same, against what it read; what it would
+	// answer or refuse does not.
+	memory bool
 
 	keys  map[string]*staged
 	order []string // names, as they were first read
+	// written are those that the change writes.
+	written []*staged
 
 	conditions []state.Condition
 	puts       []state.Put
@@ -49,7 +54,8 @@ type staged struct {
 }
 
 // Transact makes a change of keys. decide reads and writes them in the transaction, in which it sees its own writes, and is called
-// again when somebody else changed meanwhile what it read; when it returns an error nothing is changed and the error is returned. Without an error
+// again when that cannot stand: at first it reads this node's memory, and then by agreement of the quorum. When it returns an error of that,
+// nothing is changed and the error is returned. Without an error
 // there is one moment at which everything was as it was read and the writes took place; so a transaction that only reads is consistent too.
 // names are those that it will use, as far as they are known: changes of the same keys then queue up within a node.
 //
@@ -70,14 +76,22 @@ func (r *Releaser) Transact(ctx context.Context, namespace string, names []strin
 		return 0, err
 	}
 	defer leave()
-	for began := time.Now(); time.Since(began) < contendFor; {
-		t := &Transaction{releaser: r, ctx: ctx, namespace: namespace, id: newChangeID(), keys: map[string]*staged{}}
-		if err := decide(t); err != nil {
+	memory := true
+	for began := time.Now(); time.Since(began) < contendFor; memory = false {
+		t := &Transaction{releaser: r, ctx: ctx, namespace: namespace, id: newChangeID(), memory: memory, keys: map[string]*staged{}}
+		err := decide(t)
+		var change state.Change
+		if err == nil {
+			change, err = t.compose()
+		}
+		if err != nil && !memory && !errors.Is(err, state.ErrConflict) {
 			return 0, err
 		}
-		revision, err := t.commit()
-		if !errors.Is(err, state.ErrConflict) {
-			return revision, err
+		if err == nil {
+			revision, err := r.land(ctx, change, t.written)
+			if !errors.Is(err, state.ErrConflict) {
+				return revision, err
+			}
 		}
 		if t.sealed {
 			if err := r.keys.refresh(ctx); err != nil {
@@ -117,6 +131,9 @@ func (r *Releaser) queue(ctx context.Context, namespace string, names []string) 
 	return leave, nil
 }
 
+// Tentative reports whether the transaction reads this node's memory: whoever refuses then is asked again.
+func (t *Transaction) Tentative() bool { return t.memory }
+
 // Get reads a key without its value; nil when there is none. The key is a copy.
 func (t *Transaction) Get(name string) (*Key, error) {
 	s, err := t.stage(name)
@@ -155,9 +172,12 @@ func (t *Transaction) Value(name string) (*Key, error) {
 // Names lists the keys that begin with a prefix, in order. The transaction then depends on all that is under it.
 func (t *Transaction) Names(prefix string) ([]string, error) {
 	scope := Scope{Namespace: t.namespace, Name: prefix, Below: true}
-	docs, err := t.releaser.agreedUnder(t.ctx, scope)
-	if err != nil {
-		return nil, err
+	docs := t.releaser.index.under(group{t.namespace, policy.KeyValue}, prefix)
+	if !t.memory {
+		var err error
+		if docs, err = t.releaser.agreedUnder(t.ctx, scope); err != nil {
+			return nil, err
+		}
 	}
 	newest := int64(0)
 	for _, d := range docs {
@@ -186,18 +206,17 @@ func (t *Transaction) stage(name string) (*staged, error) {
 	if err := ref.check(); err != nil {
 		return nil, err
 	}
-	record, found, err := t.releaser.store.Get(t.ctx, ref.headKey())
-	if err != nil {
-		return nil, err
+	d := t.releaser.index.get(ref)
+	if !t.memory {
+		var err error
+		if d, err = t.releaser.agreed(t.ctx, ref); err != nil {
+			return nil, err
+		}
 	}
-	if !found {
+	if d == nil {
 		return t.adopt(ref, nil, 0), nil
 	}
-	h, err := decodeHead(record.Value)
-	if err != nil {
-		return nil, damagedHead(ref, err)
-	}
-	return t.adopt(ref, h, record.Modified), nil
+	return t.adopt(ref, d.head, d.revision), nil
 }
 
 func (t *Transaction) adopt(ref Ref, h *head, revision int64) *staged {
@@ -326,39 +345,35 @@ func (t *Transaction) mayWrite() error {
 	return access.Require(t.ctx, access.Release, t.namespace)
 }
 
-// commit makes the change of the state.
-func (t *Transaction) commit() (int64, error) {
+// compose makes the change of the state.
+func (t *Transaction) compose() (state.Change, error) {
 	change := state.Change{If: t.conditions, Put: t.puts, Delete: t.deletes}
-	var written []*staged
 	for _, name := range t.order {
 		s := t.keys[name]
 		if s.touched {
 			if err := t.settle(s); err != nil {
-				return 0, err
+				return change, err
 			}
 		}
 		if !s.touched {
 			change.If = append(change.If, state.Unchanged(s.edit.ref.headKey(), s.edit.modified))
 			continue
 		}
-		written = append(written, s)
+		t.written = append(t.written, s)
 		change.If = append(change.If, s.change.If...)
 		change.Put = append(change.Put, s.change.Put...)
 		change.Delete = append(change.Delete, s.change.Delete...)
 	}
-	if len(change.Put)+len(change.Delete) == 0 && len(change.If) <= 1 {
-		return 0, nil // one read is consistent by itself
+	if t.memory && len(change.Put)+len(change.Delete) == 0 {
+		return change, state.ErrConflict // an answer is by agreement
 	}
-	if err := t.audit(&change, written); err != nil {
-		return 0, err
-	}
-	return t.releaser.land(t.ctx, change, written)
+	return change, t.audit(&change)
 }
 
 // audit adds the record of what was not a machine's.
-func (t *Transaction) audit(change *state.Change, written []*staged) error {
+func (t *Transaction) audit(change *state.Change) error {
 	var plain []*staged
-	for _, s := range written {
+	for _, s := range t.written {
 		if !s.machine {
 			plain = append(plain, s)
 		}

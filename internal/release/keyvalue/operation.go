@@ -246,23 +246,31 @@ func (a *application) sessionThere(id string) error {
 	}
 	there, looked := a.known[id]
 	if !looked {
-		_, found, err := a.keys.store.Get(a.ctx, sessionKey(a.namespace, id))
-		if err != nil {
+		var err error
+		if there, err = a.lookUp(id); err != nil {
 			return err
 		}
-		there = found
 		if a.known == nil {
 			a.known = map[string]bool{}
 		}
 		a.known[id] = there
-		if there {
-			a.t.Require(state.Exists(sessionKey(a.namespace, id)))
-		}
 	}
 	if !there {
 		return refuse(fault.NotFound, "session.unknown", "create a new session: it was destroyed, or has expired", "invalid session %q", id)
 	}
 	return nil
+}
+
+func (a *application) lookUp(id string) (there bool, err error) {
+	if a.t.Tentative() {
+		there = a.keys.sessions.get(a.namespace, id) != nil
+	} else if _, there, err = a.keys.store.Get(a.ctx, sessionKey(a.namespace, id)); err != nil {
+		return false, err
+	}
+	if there {
+		a.t.Require(state.Exists(sessionKey(a.namespace, id)))
+	}
+	return there, nil
 }
 
 func (a *application) unlock(op Operation) error {
