@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/gantry-platform/gantry/internal/fault"
+	"github.com/gantry-platform/gantry/internal/policy"
 	"github.com/gantry-platform/gantry/internal/state"
 	gantryv1 "github.com/gantry-platform/gantry/sdk/api/gantry/v1"
 )
@@ -24,7 +25,7 @@ func (r *Releaser) loadVersion(ctx context.Context, d *document, number int64) (
 		return v.(*gantryv1.Version), nil
 	}
 	v, err := r.once.do(ctx, key, func(ctx context.Context) (any, error) {
-		v, err := r.readVersion(ctx, d.ref, number)
+		v, err := r.readVersion(ctx, d, number)
 		if err != nil {
 			return nil, err
 		}
@@ -37,12 +38,32 @@ func (r *Releaser) loadVersion(ctx context.Context, d *document, number int64) (
 	return v.(*gantryv1.Version), nil
 }
 
-func (r *Releaser) readVersion(ctx context.Context, ref Ref, number int64) (*gantryv1.Version, error) {
-	record, err := r.readVersionRecord(ctx, ref, number)
+// readVersion reads a version. What a machine wrote may go while it is read, and a key that was removed wholly may be made again with the same
+// numbers: then the version is not there any more, and the head that names it is old.
+func (r *Releaser) readVersion(ctx context.Context, d *document, number int64) (*gantryv1.Version, error) {
+	v, err := r.readVersionBy(ctx, d, number, r.read)
+	if d.ref.Kind == policy.KeyValue && err != nil && (fault.Is(err, fault.NotFound) || fault.Is(err, fault.Internal)) {
+		// This node's own copy may have one part of it and not the other.
+		v, err = r.readVersionBy(ctx, d, number, r.store.Get)
+		if fault.Is(err, fault.Internal) {
+			if _, again := r.readVersionRecord(ctx, d, number, r.store.Get); fault.Is(again, fault.NotFound) {
+				err = again
+			}
+		}
+	}
+	return v, err
+}
+
+// reader is how a record of the state is read.
+type reader func(ctx context.Context, key string) (state.Record, bool, error)
+
+func (r *Releaser) readVersionBy(ctx context.Context, d *document, number int64, read reader) (*gantryv1.Version, error) {
+	ref := d.ref
+	record, err := r.readVersionRecord(ctx, d, number, read)
 	if err != nil {
 		return nil, err
 	}
-	stored, found, err := r.read(ctx, ref.contentKey(number))
+	stored, found, err := read(ctx, ref.contentKey(number))
 	if err != nil {
 		return nil, err
 	}
@@ -65,17 +86,20 @@ func (r *Releaser) readVersion(ctx context.Context, ref Ref, number int64) (*gan
 	return v, nil
 }
 
-func (r *Releaser) readVersionRecord(ctx context.Context, ref Ref, number int64) (*versionRecord, error) {
-	stored, found, err := r.read(ctx, ref.versionKey(number))
+func (r *Releaser) readVersionRecord(ctx context.Context, d *document, number int64, read reader) (*versionRecord, error) {
+	stored, found, err := read(ctx, d.ref.versionKey(number))
 	if err != nil {
 		return nil, err
 	}
 	if !found {
-		return nil, noVersion(ref, number)
+		return nil, noVersion(d.ref, number)
 	}
 	record, err := decodeVersion(stored.Value)
 	if err != nil {
-		return nil, damaged(ref, number, err)
+		return nil, damaged(d.ref, number, err)
+	}
+	if record.Born != 0 && record.Born != d.born() {
+		return nil, noVersion(d.ref, number)
 	}
 	return record, nil
 }

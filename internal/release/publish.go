@@ -210,6 +210,9 @@ func (r *Releaser) addVersion(ctx context.Context, e *edit, draft *Draft) (*vers
 	} else {
 		record.Checksum = checksum(content)
 	}
+	if e.ref.Kind == policy.KeyValue {
+		record.Born = h.Created.UnixNano()
+	}
 	if draft.flags != nil {
 		record.Flags = *draft.flags
 	} else if h.Key != nil {

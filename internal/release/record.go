@@ -102,6 +102,8 @@ type versionRecord struct {
 	Key string `json:"key,omitempty"`
 	// Flags are those that a key had with this value; it gets them back when the version is rolled back to.
 	Flags uint64 `json:"flags,omitempty"`
+	// Born is when the head of a key was made, in nanoseconds: numbers begin anew when a key that was removed wholly is made again.
+	Born int64 `json:"born,omitempty"`
 }
 
 // entryRecord is the stored form of a history entry.

@@ -242,7 +242,8 @@ func (t *Transaction) Freed(name string) (at time.Time, delay time.Duration, err
 	return time.Time{}, 0, nil
 }
 
-// Put writes a key: of key, all but Namespace and the revisions. With lock it is a write with a lock; so is one of a key that is held.
+// Put writes a key: of key, all but Namespace and the revisions. With lock it is a write with a lock; so is one of a key that is held. What
+// is there already is not written: it keeps its revision.
 func (t *Transaction) Put(key Key, lock bool) error {
 	s, err := t.stage(key.Name)
 	if err != nil {
@@ -257,6 +258,9 @@ func (t *Transaction) Put(key Key, lock bool) error {
 	if len(key.Value) > MaxKeyValue {
 		return fault.New(fault.TooLarge, "document.too_large", "the value of %.64q has %d bytes", key.Name, len(key.Value)).
 			At("value").Hinted("at most %d; split it into several keys", MaxKeyValue)
+	}
+	if same, err := t.has(s, &key); same || err != nil {
+		return err
 	}
 	s.machine = s.machine || lock || key.Session != "" || (s.now != nil && s.now.Session != "")
 	key.Namespace = t.namespace
@@ -433,21 +437,39 @@ func (t *Transaction) settle(s *staged) error {
 	return nil
 }
 
+// has reports whether a key is so already.
+func (t *Transaction) has(s *staged, key *Key) (bool, error) {
+	switch {
+	case s.now == nil || !s.now.sameBut(key):
+		return false, nil
+	case s.loaded:
+		return string(s.now.Value) == string(key.Value), nil
+	default:
+		return t.valueIs(s, key.Value)
+	}
+}
+
 // sameBut compares all but the value and the revisions.
 func (k *Key) sameBut(o *Key) bool {
 	return k.Flags == o.Flags && k.Session == o.Session && k.Locked == o.Locked && k.Freed.Equal(o.Freed) && k.Delay == o.Delay
 }
 
-// sameValue reports whether a key has its value already.
+// sameValue reports whether a key keeps the value that it has.
 func (t *Transaction) sameValue(s *staged) (bool, error) {
+	if !s.loaded {
+		return true, nil
+	}
+	return t.valueIs(s, s.now.Value)
+}
+
+// valueIs reports whether a value is in force now.
+func (t *Transaction) valueIs(s *staged, value []byte) (bool, error) {
 	h := s.edit.before
 	switch {
-	case !s.loaded:
-		return true, nil
 	case !h.present() || h.Rollout != nil:
 		return false, nil
 	case h.Released == h.Latest && !h.Sensitive:
-		return h.Checksum == checksum(s.now.Value), nil
+		return h.Checksum == checksum(value), nil
 	}
 	v, err := t.releaser.loadVersion(t.ctx, &document{ref: s.edit.ref, head: h, revision: s.edit.modified}, h.Released)
 	if fault.Is(err, fault.NotFound) {
@@ -456,7 +478,7 @@ func (t *Transaction) sameValue(s *staged) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return string(v.Content) == string(s.now.Value), nil
+	return string(v.Content) == string(value), nil
 }
 
 // addVersion makes a version of the new value and puts it in force. A version that a machine wrote goes with the next one.
