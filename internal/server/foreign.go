@@ -3,6 +3,8 @@ package server
 import (
 	"net/http"
 	"strings"
+
+	"github.com/gantry-platform/gantry/internal/protocol/consul"
 )
 
 // mount is a foreign language on the HTTP port: all paths that begin with one of its prefixes. They do not go through
@@ -14,7 +16,26 @@ type mount struct {
 
 // mounts are the languages of other registries and configuration centres.
 func (s *Server) mounts() []mount {
-	return nil
+	return []mount{
+		{[]string{consul.Prefix}, s.consul()},
+	}
+}
+
+func (s *Server) consul() http.Handler {
+	return consul.New(consul.Options{Instances: s.instances, Access: s.access, Node: s.settings.ConsulNode, Nodes: s.httpAddresses, Version: s.version,
+		Logger: s.log.With("part", "consul")})
+}
+
+// httpAddresses are host:port of the HTTP ports of all live nodes, this one first.
+func (s *Server) httpAddresses() []string {
+	self := s.store.Self()
+	all := []string{self.HTTPAddress}
+	for _, node := range s.store.Nodes() {
+		if node.ID != self.ID {
+			all = append(all, node.HTTPAddress)
+		}
+	}
+	return all
 }
 
 // foreign serves the foreign languages, and next everything else.

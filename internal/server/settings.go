@@ -19,6 +19,7 @@ type Settings struct {
 	HTTPListen      string
 	HTTPAliases     []string
 	GRPCListen      string
+	ConsulNode      string
 	ShutdownTimeout time.Duration
 
 	Authentication string
@@ -153,6 +154,8 @@ func (s *Settings) Bind() []Setting {
 	list(&s.HTTPAliases, "http-aliases", "Further addresses of the HTTP port, for clients that cannot be told a port (Consul :8500, Eureka :8761, Zipkin :9411).",
 		"None: fewer open ports. With --dev those three on loopback, where they are free.")
 	text(&s.GRPCListen, "grpc-listen", ":9848", "Address of the gRPC port: sessions of services.", "The HTTP port and a thousand, which Nacos clients expect.")
+	text(&s.ConsulNode, "consul-node", "gantry", "Name of the one node that Consul's clients see, to which what they register belongs; the same on all nodes of a cluster.",
+		"Says what it is.")
 	duration(&s.ShutdownTimeout, "shutdown-timeout", 15*time.Second, "How long a stop may take: sessions move to other nodes, requests end.",
 		"Under the 30 s after which most supervisors kill.")
 
