@@ -2,6 +2,7 @@ package instance
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"time"
 
@@ -12,7 +13,8 @@ import (
 // ServiceBeats are beats of instances of one service.
 type ServiceBeats struct {
 	Service Service
-	IDs     []string
+	// IDs of instances; or of an instance and one of its checks that wait for reports, with a zero byte between them.
+	IDs []string
 }
 
 // Beat keeps instances alive, at most [MaxBatch] at once, and returns the ids that nobody knows: they must be registered
@@ -61,12 +63,18 @@ func (r *Registry) take(service Service, ids []string) (unknown []string, elsewh
 	now := r.now()
 	roster.mu.RLock()
 	defer roster.mu.RUnlock()
-	for _, id := range ids {
+	for _, beat := range ids {
+		id, check, ofCheck := strings.Cut(beat, checkBeat)
 		i := roster.find(id)
 		switch {
 		case i == nil && roster.pending[id] != nil:
 		case i == nil:
-			unknown = append(unknown, id)
+			unknown = append(unknown, beat)
+		case i.life.owned && ofCheck:
+			r.metrics.beats.Inc()
+			if !i.life.hear(check, now) {
+				unknown = append(unknown, beat)
+			}
 		case i.life.owned:
 			r.metrics.beats.Inc()
 			i.life.heard.Store(now)
@@ -78,7 +86,7 @@ func (r *Registry) take(service Service, ids []string) (unknown []string, elsewh
 				if elsewhere == nil {
 					elsewhere = make(map[string][]string)
 				}
-				elsewhere[owner] = append(elsewhere[owner], id)
+				elsewhere[owner] = append(elsewhere[owner], beat)
 			}
 		}
 	}

@@ -1,6 +1,7 @@
 package instance
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -42,6 +43,7 @@ const (
 	fieldProtected    = 26
 	fieldProvisional  = 27
 	fieldOverride     = 28
+	fieldCheckStates  = 30
 )
 
 // Field numbers of gantryv1.ServiceEvent.
@@ -153,7 +155,8 @@ func appendState(b []byte, i *Instance) []byte {
 	b = appendString(b, fieldHealthReason, i.HealthReason)
 	b = appendStamp(b, fieldRegisteredAt, i.RegisteredAt)
 	b = appendStamp(b, fieldChangedAt, i.ChangedAt)
-	return appendBool(b, fieldProtected, i.Protected)
+	b = appendBool(b, fieldProtected, i.Protected)
+	return appendCheckStates(b, i.CheckStates())
 }
 
 // encode makes the stored form from the other fields.
@@ -344,6 +347,7 @@ func (i *Instance) decodeBytes(number protowire.Number, b []byte) (err error) {
 		check := new(gantryv1.Check)
 		if err = proto.Unmarshal(b, check); err == nil {
 			i.Checks = append(i.Checks, check)
+			check.Id = cmp.Or(check.Id, defaultCheckID(len(i.Checks))) // of a version whose checks had none
 		}
 	case fieldTTL:
 		i.TTL, err = decodeDuration(b)
@@ -361,6 +365,17 @@ func (i *Instance) decodeBytes(number protowire.Number, b []byte) (err error) {
 		i.RegisteredAt, err = decodeStamp(b)
 	case fieldChangedAt:
 		i.ChangedAt, err = decodeStamp(b)
+	case fieldCheckStates:
+		if i.content < 0 {
+			break // the registrant does not say it
+		}
+		var state CheckState
+		if state, err = decodeCheckState(b); err == nil {
+			if i.states == nil {
+				i.states = new([]CheckState)
+			}
+			*i.states = append(*i.states, state)
+		}
 	}
 	return err
 }

@@ -14,7 +14,9 @@
 //	beat.go        instances that live by beats; beats for another node's instances are forwarded in batches
 //	owner.go       which node keeps which instance alive
 //	life.go        the silence of instances, on a timer wheel (wheel.go), and protection
-//	probe.go       active checks of persistent instances
+//	check.go       what the checks of persistent instances found, and reports of instances on themselves
+//	probe.go       checks that this node makes
+//	named.go       instances by what a foreign language calls them, without their service
 //	provisional.go registrations without quorum
 //	subscriber.go  pushes that coalesce
 //	journal.go     what changed lately anywhere, for those that follow more than single services
@@ -33,6 +35,13 @@
 // protected instances when nothing else is available. Protection of an instance ends when it is heard of again, when it is
 // deregistered, or, after [ProtectLimit], as soon as no more than the threshold of its service is unhealthy.
 //
+// # Checks
+//
+// The health of a persistent instance is what its checks found: unhealthy when one is critical. Each has an id and a state of its own in the
+// record. The owner makes the active ones; others wait for reports ([Registry.ReportCheck]) and are critical after a silence. The node that
+// takes a report writes it when it says something new, and the mirror tells the owner; a report that says the same again is a beat
+// for the owner alone. What is critical for as long as a check allows is removed.
+//
 // # Time
 //
 // Silence is measured in ticks of the registry's own running time: it stands still while the node has no
@@ -42,7 +51,7 @@
 // # Locks
 //
 // In this order, and none is held over a change of the state: Subscriber.mu, roster.mu, then one of tableShard.mu, wheel.mu, Session.mu,
-// notifier.mu, dueQueue.mu, counts.mu, journal.mu. forwards.mu is held alone.
+// notifier.mu, dueQueue.mu, counts.mu, journal.mu, names.mu. forwards.mu is held alone.
 //
 // The package imports state, access, fault and the generated API; none of the other nouns.
 package instance

@@ -2,6 +2,7 @@ package instance
 
 import (
 	"errors"
+	"time"
 
 	dto "github.com/prometheus/client_model/go"
 
@@ -73,4 +74,9 @@ func (r *Registry) TakeProvisionally(registration Registration, session *Session
 		return errors.New("not provisional")
 	}
 	return nil
+}
+
+// WithCheck is a copy in which a check found something.
+func (i *Instance) WithCheck(n int, status gantryv1.CheckStatus, output string, now time.Time) *Instance {
+	return i.withCheck(n, status, output, now)
 }

@@ -78,7 +78,7 @@ type node struct {
 func open(t testing.TB, store *state.Store, change func(*instance.Options)) *node {
 	t.Helper()
 	n := &node{t: t, store: store, clock: newClock()}
-	options := instance.Options{Store: store, Clock: n.clock, Logger: statetest.Logger(t)}
+	options := instance.Options{Store: store, Clock: n.clock, Logger: statetest.Logger(t), NamedProtocol: "consul"}
 	if change != nil {
 		change(&options)
 	}

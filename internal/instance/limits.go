@@ -25,10 +25,12 @@ const (
 	// MaxPorts bounds named ports, and MaxPortNameBytes each name.
 	MaxPorts         = 64
 	MaxPortNameBytes = 64
-	// MaxChecks bounds the active checks of an instance.
-	MaxChecks = 8
+	// MaxChecks bounds the checks of an instance. Node checks of Consul's external nodes are some dozens.
+	MaxChecks = 32
 	// MaxCheckBytes bounds one check with its path and headers.
 	MaxCheckBytes = 4 << 10
+	// MaxOutputBytes bounds what a check says beside its status: every subscriber holds it.
+	MaxOutputBytes = 1 << 10
 	// MaxWeight is the largest weight.
 	MaxWeight = 10000
 	// MaxBatch bounds the registrations or ids of one call.
@@ -55,6 +57,12 @@ const (
 	DefaultCheckFailures  = 3
 	DefaultCheckSuccesses = 2
 	MaxCheckCount         = 100
+	// MaxCheckTTL bounds the silence of a check that waits for reports.
+	MaxCheckTTL = 24 * time.Hour
+	// MinDeregisterAfter keeps a short trouble from removing an instance that nobody would register again; it is Consul's too.
+	// MaxDeregisterAfter is more than anybody waits.
+	MinDeregisterAfter = time.Minute
+	MaxDeregisterAfter = 30 * 24 * time.Hour
 )
 
 // ProtectThreshold is the share of a service that may be lost at once before the lost are protected, where the service has no setting

@@ -196,6 +196,7 @@ func (r *Registry) applyInstance(event state.Event) {
 	}
 	r.noteLoss(roster, before, i)
 	r.adopt(roster, before, i)
+	r.names.change(roster.service, before, i)
 	roster.changed(i.Modified, i.life.id)
 	r.notifier.add(roster)
 	r.record(roster.service, before, i, i.Modified)
@@ -216,6 +217,7 @@ func (r *Registry) dropInstance(roster *roster, id string, revision int64) {
 	}
 	r.counts.add(roster.service.Namespace, -1)
 	session := r.release(before)
+	r.names.change(roster.service, before, nil)
 	roster.changed(revision, before.life.id)
 	r.notifier.add(roster)
 	r.record(roster.service, before, nil, revision)

@@ -9,7 +9,9 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -19,6 +21,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/gantry-platform/gantry/internal/fault"
 	"github.com/gantry-platform/gantry/internal/state"
 	gantryv1 "github.com/gantry-platform/gantry/sdk/api/gantry/v1"
 )
@@ -35,8 +38,8 @@ const (
 // unchecked is why a persistent instance with checks is unhealthy at first.
 const unchecked = "not checked yet"
 
-// probe is one active check of an instance that this node owns. Its fields are guarded by the roster's lock, except
-// check and address, which never change.
+// probe is one check of an instance that this node owns: it asks, or waits for reports. Its fields are guarded by the roster's lock, except
+// check and address, which never change, and what is atomic.
 type probe struct {
 	timer
 	life    *life
@@ -44,21 +47,46 @@ type probe struct {
 	address string
 
 	stopped bool
-	// decided: there was a result. The first one decides at once; afterwards it takes a few in a row.
+	// critical and at are of the check's state in the record.
+	critical bool
+	at       time.Time
+	// since is the tick from which on the silence of a check counts, or from which it is critical; heard that of the newest report,
+	// and patience what may pass in ticks, 0 for ever.
+	since, heard, patience atomic.Int64
+
+	// Of an active check. decided: there was a result. The first one decides at once; afterwards it takes a few in a row.
 	decided   bool
-	healthy   bool
+	status    gantryv1.CheckStatus
 	reason    string
 	failures  uint32
 	successes uint32
 }
 
+// waits reports whether the check waits for reports instead of asking.
+func (p *probe) waits() bool {
+	_, ok := p.check.Probe.(*gantryv1.Check_Ttl)
+	return ok
+}
+
 // fire implements target.
 func (p *probe) fire(r *Registry) {
+	run := r.runProbe
+	if p.waits() {
+		left := p.patience.Load()
+		if left == 0 {
+			return
+		}
+		if left -= r.silenceOf(p); left > 0 {
+			r.wheel.schedule(&p.timer, r.now()+left)
+			return
+		}
+		run = r.expire
+	}
 	select {
 	case r.probeSlots <- struct{}{}:
 		r.workers.Go(func() {
 			defer func() { <-r.probeSlots }()
-			r.runProbe(p)
+			run(p)
 		})
 	default: // all slots are taken: a little later
 		r.wheel.schedule(&p.timer, r.now()+1+rand.Int64N(10))
@@ -68,21 +96,29 @@ func (p *probe) fire(r *Registry) {
 // startProbes makes the probes that an instance's checks ask for, and keeps those that run already.
 func (r *Registry) startProbes(i *Instance) {
 	l := i.life
-	if sameProbes(l.running(), i) {
+	if len(i.Checks) == 0 {
+		r.stopProbes(l)
 		return
 	}
-	r.stopProbes(l)
-	probes := make([]*probe, 0, len(i.Checks))
-	for _, check := range i.Checks {
+	before := l.running()
+	probes := make([]*probe, len(i.Checks))
+	for n, check := range i.Checks {
+		at := slices.IndexFunc(before, func(p *probe) bool { return p != nil && p.address == i.Address && proto.Equal(p.check, check) })
+		if at >= 0 {
+			probes[n], before[at] = before[at], nil
+			r.followCheck(probes[n], i.checkState(n), false)
+			continue
+		}
 		p := &probe{life: l, check: check, address: i.Address}
-		p.target = p
-		probes = append(probes, p)
-		spread := min(firstProbe, check.GetInterval().AsDuration())
-		r.wheel.schedule(&p.timer, r.now()+1+rand.Int64N(max(ticks(spread), 1)))
+		p.target, probes[n] = p, p
+		r.followCheck(p, i.checkState(n), true)
+		if !p.waits() {
+			spread := min(firstProbe, check.GetInterval().AsDuration())
+			r.wheel.schedule(&p.timer, r.now()+1+rand.Int64N(max(ticks(spread), 1)))
+		}
 	}
-	if len(probes) > 0 {
-		l.probes = &probes
-	}
+	r.stopProbes(l)
+	l.probes = &probes
 }
 
 // running are the probes of an instance.
@@ -93,22 +129,12 @@ func (l *life) running() []*probe {
 	return *l.probes
 }
 
-func sameProbes(probes []*probe, i *Instance) bool {
-	if len(probes) != len(i.Checks) {
-		return false
-	}
-	for n, p := range probes {
-		if p.address != i.Address || !proto.Equal(p.check, i.Checks[n]) {
-			return false
-		}
-	}
-	return true
-}
-
 func (r *Registry) stopProbes(l *life) {
 	for _, p := range l.running() {
-		p.stopped = true
-		r.wheel.cancel(&p.timer)
+		if p != nil {
+			p.stopped = true
+			r.wheel.cancel(&p.timer)
+		}
 	}
 	l.probes = nil
 }
@@ -131,16 +157,23 @@ func (r *Registry) runProbe(p *probe) {
 	p.note(err)
 	r.wheel.schedule(&p.timer, r.now()+ticks(p.check.GetInterval().AsDuration()))
 	i := roster.find(p.life.id)
-	if i == nil || i.life != p.life {
+	n := -1
+	if i != nil && i.life == p.life {
+		n = i.check(p.check.GetId())
+	}
+	if n < 0 {
 		roster.mu.Unlock()
 		return
 	}
-	health, reason := i.checked(p.life.running())
+	state, found := i.checkState(n), CheckState{Status: p.status, Output: p.reason}
+	tooLong := p.critical && p.check.DeregisterAfter != nil && r.silenceOf(p) >= ticks(p.check.GetDeregisterAfter().AsDuration())
 	roster.mu.Unlock()
-	if health == i.Health && reason == i.HealthReason {
-		return
+	switch {
+	case state.Status != found.Status || state.Output != found.Output || state.At.IsZero():
+		r.writeCheck(roster, i, p.check.GetId(), nil, found.Status, found.Output)
+	case tooLong:
+		r.removeCritical(roster, i, p.check)
 	}
-	r.writeHealth(roster, i, health, reason)
 }
 
 func outcome(err error) string {
@@ -150,58 +183,70 @@ func outcome(err error) string {
 	return "passed"
 }
 
-// note counts a result. An isolated one changes nothing, so that a flapping instance does not flap for everybody.
+// note counts a result. An isolated one changes nothing, so that a flapping instance does not flap for everybody. A warning is a success
+// with something to say.
 func (p *probe) note(err error) {
-	if err == nil {
+	var warning *probeWarning
+	if err == nil || errors.As(err, &warning) {
 		p.failures = 0
 		p.successes = min(p.successes+1, MaxCheckCount)
-		if !p.decided || p.successes >= p.check.GetSuccesses() {
-			p.decided, p.healthy, p.reason = true, true, ""
+		if p.decided && p.successes < p.check.GetSuccesses() && p.status == gantryv1.CheckStatus_CHECK_STATUS_CRITICAL {
+			return
+		}
+		p.decided, p.status, p.reason = true, gantryv1.CheckStatus_CHECK_STATUS_PASSING, ""
+		if warning != nil {
+			p.status, p.reason = gantryv1.CheckStatus_CHECK_STATUS_WARNING, warning.Error()
 		}
 		return
 	}
 	p.successes = 0
 	p.failures = min(p.failures+1, MaxCheckCount)
 	if !p.decided || p.failures >= p.check.GetFailures() {
-		p.decided, p.healthy, p.reason = true, false, err.Error()
+		p.decided, p.status, p.reason = true, gantryv1.CheckStatus_CHECK_STATUS_CRITICAL, cutOutput(err.Error())
 	}
 }
 
-// checked is the health that the probes found: healthy when all pass. While one has no result yet, as after
-// another node took over, the health stays what it is.
-func (i *Instance) checked(probes []*probe) (gantryv1.Health, string) {
-	for _, p := range probes {
-		if p.decided && !p.healthy {
-			return gantryv1.Health_HEALTH_UNHEALTHY, p.reason
-		}
-	}
-	for _, p := range probes {
-		if !p.decided {
-			return i.Health, i.HealthReason
-		}
-	}
-	return gantryv1.Health_HEALTH_HEALTHY, ""
-}
+// probeWarning is an answer that lives and complains.
+type probeWarning struct{ text string }
 
-// writeHealth writes what the probes found, unless the record was changed meanwhile: then the next result tries again.
-func (r *Registry) writeHealth(roster *roster, i *Instance, health gantryv1.Health, reason string) {
-	changed := i.withState(func(c *Instance) {
-		c.Health, c.HealthReason, c.ChangedAt = health, reason, r.clock.Now().UTC()
-	})
-	key := instanceKey(roster.service, i.ID)
-	_, err := r.store.Commit(r.lifetime, state.Change{
-		If:  []state.Condition{state.Unchanged(key, i.Modified)},
-		Put: []state.Put{{Key: key, Value: changed.record()}},
+func (w *probeWarning) Error() string { return w.text }
+
+// writeCheck writes what a check found. When the instance changed meanwhile, what it is then is changed; when the check is gone from it, or is not at
+// the state that it was judged on any more, nothing. on is nil for any state.
+func (r *Registry) writeCheck(roster *roster, i *Instance, check string, on *CheckState, status gantryv1.CheckStatus, output string) {
+	var before, after gantryv1.Health
+	_, err := r.rewrite(r.lifetime, roster.service, i.ID, func(current *Instance) (*Instance, error) {
+		n := current.check(check)
+		if n < 0 || on != nil && current.checkState(n) != *on {
+			return current, nil
+		}
+		changed := current.withCheck(n, status, output, r.clock.Now().UTC())
+		before, after = current.Health, changed.Health
+		return changed, nil
 	})
 	if err != nil {
-		if !errors.Is(err, state.ErrConflict) && r.lifetime.Err() == nil {
-			r.log.Warn("could not write the health of an instance", "service", roster.service.String(), "instance", i.ID, "error", err)
+		if !fault.Is(err, fault.NotFound) && r.lifetime.Err() == nil {
+			r.log.Warn("could not write what a check found", "service", roster.service.String(), "instance", i.ID, "check", check, "error", err)
 		}
 		return
 	}
-	if health != i.Health {
-		r.log.Info("check changed the health of an instance", "service", roster.service.String(), "instance", i.ID,
-			"health", health.String(), "reason", reason)
+	if before != after {
+		r.log.Info("check changed the health of an instance", "service", roster.service.String(), "instance", i.ID, "check", check,
+			"health", after.String(), "reason", output)
+	}
+}
+
+// removeCritical removes an instance one of whose checks has been critical for as long as it allows, unless its record changed meanwhile.
+func (r *Registry) removeCritical(roster *roster, i *Instance, check *gantryv1.Check) {
+	key := instanceKey(roster.service, i.ID)
+	_, err := r.store.Commit(r.lifetime, state.Change{If: []state.Condition{state.Unchanged(key, i.Modified)}, Delete: []string{key}})
+	switch {
+	case err == nil:
+		r.metrics.transitions.WithLabelValues(remove.String()).Inc()
+		r.log.Info("instance removed: a check was critical for too long", "service", roster.service.String(), "instance", i.ID,
+			"check", check.GetId(), "after", check.GetDeregisterAfter().AsDuration())
+	case !errors.Is(err, state.ErrConflict) && r.lifetime.Err() == nil:
+		r.log.Warn("could not remove an instance with a critical check; trying again", "service", roster.service.String(), "instance", i.ID, "error", err)
 	}
 }
 
@@ -267,6 +312,9 @@ func askHTTP(ctx context.Context, address string, probe *gantryv1.HTTPProbe) err
 	defer response.Body.Close()
 	// Read a little, so that a server that answers briefly sees its answer taken.
 	_, _ = io.CopyN(io.Discard, response.Body, maxProbeBody)
+	if response.StatusCode == http.StatusTooManyRequests {
+		return &probeWarning{fmt.Sprintf("http %s: status %d", target, response.StatusCode)}
+	}
 	if response.StatusCode < 200 || response.StatusCode > 399 {
 		return fmt.Errorf("http %s: status %d", target, response.StatusCode)
 	}

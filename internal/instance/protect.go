@@ -9,9 +9,10 @@ import (
 // losses are the instances of a service that fell silent lately. The package comment has the rule.
 type losses struct {
 	at map[string]int64 // tick of the loss by id
-	// The last count, which is good for a tick: during a great loss everybody is judged at once.
-	counted    int64
-	lost, gone int
+	// The last count, which is good for a tick: during a great loss everybody is judged at once. total is the whole that it counted in, with
+	// those that are gone: removals of the same tick must not make the whole smaller and leave the losses.
+	counted     int64
+	lost, total int
 }
 
 // countsAsLoss reports whether an instance's silence is a loss: it was meant to be there.
@@ -54,15 +55,14 @@ func (r *roster) lose(i *Instance, now int64) bool {
 	if l.counted != now {
 		r.recount(now, 2*ticks(i.TTL))
 	}
-	total := r.ephemeral + l.gone
 	threshold := r.threshold()
-	return threshold > 0 && total >= protectMinimum && float64(l.lost) > threshold*float64(total)
+	return threshold > 0 && l.total >= protectMinimum && float64(l.lost) > threshold*float64(l.total)
 }
 
 // recount forgets losses older than the window, unless they are kept as protected.
 func (r *roster) recount(now, window int64) {
 	l := r.losses
-	l.counted, l.lost, l.gone = now, 0, 0
+	l.counted, l.lost, l.total = now, 0, r.ephemeral
 	for id, at := range l.at {
 		i := r.find(id)
 		switch {
@@ -73,7 +73,7 @@ func (r *roster) recount(now, window int64) {
 		case now-at > window:
 		case i == nil:
 			l.lost++
-			l.gone++
+			l.total++
 		default:
 			l.lost++
 		}

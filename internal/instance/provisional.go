@@ -96,6 +96,7 @@ func (r *Registry) holdPending(roster *roster, i *Instance, session *Session, ba
 	}
 	was := roster.current(shown.ID)
 	roster.pending[shown.ID] = &pendingInstance{instance: &shown, session: session, base: base}
+	r.names.change(roster.service, was, &shown)
 	roster.changed(0, strings.Clone(shown.ID))
 	r.notifier.add(roster)
 	r.journal.add(r.clock.Now(), roster.service, was, &shown, 0)
@@ -130,6 +131,7 @@ func (r *Registry) dropPending(roster *roster, id string, p *pendingInstance) {
 		p.session.forgetPending(roster.service, id)
 	}
 	r.provisionals.count.Add(-1)
+	r.names.change(roster.service, p.instance, roster.find(id))
 	roster.changed(0, strings.Clone(id))
 	r.notifier.add(roster)
 	r.journal.add(r.clock.Now(), roster.service, p.instance, roster.find(id), 0)

@@ -247,19 +247,15 @@ func (r *Registry) complete(p *prepared) {
 	now := r.clock.Now().UTC()
 	i := p.instance
 	i.Health, i.RegisteredAt, i.ChangedAt = gantryv1.Health_HEALTH_HEALTHY, now, now
-	if len(i.Checks) > 0 {
-		i.Health, i.HealthReason = gantryv1.Health_HEALTH_UNHEALTHY, unchecked
-	}
+	var before *Instance
 	if roster := r.table.find(p.service); roster != nil {
 		roster.mu.RLock()
-		if before := roster.current(i.ID); before != nil {
+		if before = roster.current(i.ID); before != nil {
 			i.RegisteredAt = before.RegisteredAt
-			if len(i.Checks) > 0 && len(before.Checks) > 0 {
-				i.Health, i.HealthReason = before.Health, before.HealthReason
-			}
 		}
 		roster.mu.RUnlock()
 	}
+	i.carryChecks(before)
 	i.finish(i.wire)
 }
 
@@ -403,6 +399,8 @@ func (r *Registry) Edit(ctx context.Context, service Service, id string, edit fu
 		}
 		changed.Health, changed.HealthReason, changed.Protected = i.Health, i.HealthReason, i.Protected
 		changed.RegisteredAt, changed.ChangedAt, changed.Modified = i.RegisteredAt, r.clock.Now().UTC(), i.Modified
+		changed.carryChecks(i)
+		changed.finish(changed.wire)
 		return &changed, nil
 	})
 }
@@ -433,19 +431,21 @@ func (r *Registry) SetHealth(ctx context.Context, service Service, id string, he
 		if i.Health == health && i.HealthReason == reason {
 			return i, nil
 		}
-		changed := *i
-		changed.Health, changed.HealthReason, changed.ChangedAt = health, reason, r.clock.Now().UTC()
-		return &changed, nil
+		return i.withState(func(c *Instance) { c.Health, c.HealthReason, c.ChangedAt = health, reason, r.clock.Now().UTC() }), nil
 	})
 }
 
 // maxRewrites bounds how often a change is tried again that met another one.
 const maxRewrites = 8
 
-// rewrite changes what an instance says of itself. edit gets the newest record and returns a copy, or an error.
+// rewrite changes an instance. edit gets the newest record and returns an encoded copy, itself to leave it, or an error.
 func (r *Registry) rewrite(ctx context.Context, service Service, id string, edit func(*Instance) (*Instance, error)) (int64, error) {
+	return r.rewriteFrom(ctx, service, id, r.committed(service, id), edit)
+}
+
+// rewriteFrom is rewrite beginning with i; nil reads the newest record first.
+func (r *Registry) rewriteFrom(ctx context.Context, service Service, id string, i *Instance, edit func(*Instance) (*Instance, error)) (int64, error) {
 	key := instanceKey(service, id)
-	i := r.committed(service, id)
 	for range maxRewrites {
 		if i == nil {
 			record, found, err := r.store.Get(ctx, key)
@@ -466,7 +466,6 @@ func (r *Registry) rewrite(ctx context.Context, service Service, id string, edit
 		if changed == i {
 			return i.Modified, nil
 		}
-		changed.encode()
 		revision, err := r.store.Commit(ctx, state.Change{If: []state.Condition{state.Unchanged(key, i.Modified)},
 			Put: []state.Put{{Key: key, Value: changed.record()}}})
 		if err == nil {

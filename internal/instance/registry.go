@@ -21,9 +21,11 @@ type Options struct {
 	Peers Peers
 	// NamespaceInUse is asked before a namespace is deleted; its error says what still lives there. Nil asks nobody.
 	NamespaceInUse func(ctx context.Context, namespace string) error
-	Limits         Limits
-	Logger         *slog.Logger
-	Registerer     prometheus.Registerer
+	// NamedProtocol is a language whose clients name instances without their service; [Registry.Named] finds those. Empty: none.
+	NamedProtocol string
+	Limits        Limits
+	Logger        *slog.Logger
+	Registerer    prometheus.Registerer
 	// Clock is for tests; nil is the system's.
 	Clock Clock
 }
@@ -54,6 +56,7 @@ type Registry struct {
 	ownership  ownership
 	notifier   notifier
 	journal    journal
+	names      names
 
 	wheel *wheel
 	// running is the registry's time in ticks; grace is when the quorum came back last: silence counts from then.
@@ -101,6 +104,7 @@ func New(options Options) *Registry {
 	r.forwards.init(r)
 	r.namespaces.init()
 	r.journal.init()
+	r.names.protocol, r.names.found = options.NamedProtocol, make(map[nameKey][]Named)
 	r.wheel.now = 1 // a life's 0 means never
 	r.running.Store(r.wheel.now)
 	r.ownership.current.Store(newMembers(r.self, nil))

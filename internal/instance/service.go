@@ -124,6 +124,8 @@ type Instance struct {
 	wire []byte
 	// life goes with a committed instance from version to version; nil in others.
 	life *life
+	// states are what the checks found; nil for instances without checks, which are most.
+	states *[]CheckState
 
 	// What is small stands together, without gaps: there are many instances.
 	content, stored int32

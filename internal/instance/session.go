@@ -289,7 +289,11 @@ func (s *Session) SetStatus(ctx context.Context, service Service, id string, sta
 		if i.Owner != r.self {
 			return nil, errUnknownInstance(service, id)
 		}
-		return i.withStatus(status, r), nil
+		changed := i.withStatus(status, r)
+		if changed != i {
+			changed.encode()
+		}
+		return changed, nil
 	})
 }
 

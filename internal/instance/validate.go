@@ -1,6 +1,7 @@
 package instance
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"net"
@@ -292,19 +293,40 @@ func fillChecks(i *Instance, m *gantryv1.Instance) *fault.Error {
 			return f
 		}
 		i.Checks = append(i.Checks, filled)
+		filled.Id = cmp.Or(filled.Id, defaultCheckID(len(i.Checks)))
+		if i.check(filled.Id) < n {
+			return invalid(fmt.Sprintf("instance.checks[%d].id", n), "%s is there already", quoted(filled.Id)).Hinted("give each check an id of its own")
+		}
 	}
 	return nil
 }
 
-// fillCheck checks one active check and writes its defaults down, so that they stay what they were when it was registered.
+// defaultCheckID is the id of the n-th check, from 1, that has no other.
+func defaultCheckID(n int) string { return strconv.Itoa(n) }
+
+// fillCheck checks one check and writes its defaults down, so that they stay what they were when it was registered.
 func fillCheck(field string, check *gantryv1.Check, port uint16) (*gantryv1.Check, *fault.Error) {
 	if check == nil {
-		return nil, invalid(field, "is missing").Hinted("send http, tcp or grpc")
+		return nil, invalid(field, "is missing").Hinted("send http, tcp, grpc or ttl")
 	}
 	if size := proto.Size(check); size > MaxCheckBytes {
 		return nil, invalid(field, "a check of %d bytes", size).Hinted("use at most %d bytes", MaxCheckBytes)
 	}
 	c := proto.CloneOf(check)
+	if c.Id != "" {
+		if f := checkName(field+".id", c.Id, MaxIDBytes); f != nil {
+			return nil, f
+		}
+	}
+	if c.Initial < 0 || c.Initial > gantryv1.CheckStatus_CHECK_STATUS_CRITICAL {
+		return nil, invalid(field+".initial", "there is no status %d of a check", c.Initial).Hinted("use PASSING, WARNING or CRITICAL")
+	}
+	if _, f := checkDuration(field+".deregisterAfter", c.DeregisterAfter, 0, MinDeregisterAfter, MaxDeregisterAfter); f != nil {
+		return nil, f
+	}
+	if probe, ok := c.Probe.(*gantryv1.Check_Ttl); ok {
+		return c, fillTTLProbe(field+".ttl", c, probe.Ttl)
+	}
 	interval, f := checkDuration(field+".interval", c.Interval, DefaultCheckInterval, MinCheckInterval, MaxCheckInterval)
 	if f != nil {
 		return nil, f
@@ -324,6 +346,16 @@ func fillCheck(field string, check *gantryv1.Check, port uint16) (*gantryv1.Chec
 		return nil, invalid(field, "%d failures and %d successes", c.Failures, c.Successes).Hinted("use at most %d", MaxCheckCount)
 	}
 	return c, fillProbe(field, c, port)
+}
+
+// fillTTLProbe checks a check that waits for reports: nothing is counted, each report decides.
+func fillTTLProbe(field string, c *gantryv1.Check, probe *gantryv1.TTLProbe) *fault.Error {
+	if probe == nil {
+		return invalid(field, "is empty").Hinted("send {} for a check that never expires")
+	}
+	c.Interval, c.Timeout, c.Failures, c.Successes = nil, nil, 0, 0
+	_, f := checkDuration(field+".ttl", probe.Ttl, 0, MinTTL, MaxCheckTTL)
+	return f
 }
 
 func fillProbe(field string, c *gantryv1.Check, port uint16) *fault.Error {
@@ -351,7 +383,7 @@ func fillProbe(field string, c *gantryv1.Check, port uint16) *fault.Error {
 			return f
 		}
 	default:
-		return invalid(field, "says nothing of what to probe").Hinted("send http, tcp or grpc")
+		return invalid(field, "says nothing of what to probe").Hinted("send http, tcp, grpc or ttl")
 	}
 	if *target == 0 {
 		*target = uint32(port)

@@ -71,6 +71,7 @@ func TestWhoMayWhat(t *testing.T) {
 	}{
 		{"InstanceService/Register", register, "service"},
 		{"InstanceService/Beat", `{"service":{"service":"loan"},"ids":["10.0.0.1:1"]}`, "service"},
+		{"InstanceService/ReportCheck", `{"service":{"service":"loan"},"id":"10.0.0.1:1","check":"1","status":"CHECK_STATUS_PASSING"}`, "service"},
 		{"InstanceService/Lookup", `{"service":{"service":"loan"}}`, "viewer developer releaser service"},
 		{"InstanceService/ListInstances", `{"service":{"service":"loan"}}`, "viewer developer releaser service"},
 		{"InstanceService/SetOverride", `{"service":{"service":"loan"},"id":"10.0.0.1:1","weight":2}`, "releaser"},

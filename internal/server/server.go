@@ -21,6 +21,7 @@ import (
 	"github.com/gantry-platform/gantry/internal/fault"
 	"github.com/gantry-platform/gantry/internal/instance"
 	"github.com/gantry-platform/gantry/internal/policy"
+	"github.com/gantry-platform/gantry/internal/protocol/consul"
 	"github.com/gantry-platform/gantry/internal/protocol/native"
 	"github.com/gantry-platform/gantry/internal/protocol/peer"
 	"github.com/gantry-platform/gantry/internal/release"
@@ -182,7 +183,7 @@ func (s *Server) buildRooms() error {
 		return err
 	}
 	instanceOptions := instance.Options{Store: s.store, Logger: s.log.With("part", "instance"), Registerer: s.metrics,
-		NamespaceInUse: s.namespaceInUse}
+		NamespaceInUse: s.namespaceInUse, NamedProtocol: consul.Protocol}
 	apiOptions := native.Options{Store: s.store, Access: s.access, Releases: s.releases, Logger: s.log.With("part", "api"),
 		Version: s.version, Describe: s.describe, Warnings: s.warnings}
 	if s.cluster != nil {

@@ -83,6 +83,18 @@ func (s *instanceService) Deregister(ctx context.Context, r *gantryv1.Deregister
 	return &gantryv1.DeregisterResponse{Revision: revision}, nil
 }
 
+func (s *instanceService) ReportCheck(ctx context.Context, r *gantryv1.ReportCheckRequest) (*gantryv1.ReportCheckResponse, error) {
+	service, err := named(ctx, r.Service, mayServe)
+	if err != nil {
+		return nil, err
+	}
+	report := instance.CheckReport{Service: service, ID: r.Id, Check: r.Check, Status: r.Status, Output: r.Output}
+	if err := s.api.Instances.ReportCheck(ctx, report); err != nil {
+		return nil, err
+	}
+	return &gantryv1.ReportCheckResponse{}, nil
+}
+
 func (s *instanceService) Lookup(ctx context.Context, r *gantryv1.LookupRequest) (*gantryv1.ServiceEvent, error) {
 	service, err := named(ctx, r.Service, mayRead)
 	if err != nil {

@@ -130,6 +130,60 @@ func (Health) EnumDescriptor() ([]byte, []int) {
 	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{1}
 }
 
+// CheckStatus is what one check found. An instance with a critical check is unhealthy; one
+// with a warning takes traffic.
+type CheckStatus int32
+
+const (
+	CheckStatus_CHECK_STATUS_UNSPECIFIED CheckStatus = 0
+	CheckStatus_CHECK_STATUS_PASSING     CheckStatus = 1
+	CheckStatus_CHECK_STATUS_WARNING     CheckStatus = 2
+	CheckStatus_CHECK_STATUS_CRITICAL    CheckStatus = 3
+)
+
+// Enum value maps for CheckStatus.
+var (
+	CheckStatus_name = map[int32]string{
+		0: "CHECK_STATUS_UNSPECIFIED",
+		1: "CHECK_STATUS_PASSING",
+		2: "CHECK_STATUS_WARNING",
+		3: "CHECK_STATUS_CRITICAL",
+	}
+	CheckStatus_value = map[string]int32{
+		"CHECK_STATUS_UNSPECIFIED": 0,
+		"CHECK_STATUS_PASSING":     1,
+		"CHECK_STATUS_WARNING":     2,
+		"CHECK_STATUS_CRITICAL":    3,
+	}
+)
+
+func (x CheckStatus) Enum() *CheckStatus {
+	p := new(CheckStatus)
+	*p = x
+	return p
+}
+
+func (x CheckStatus) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (CheckStatus) Descriptor() protoreflect.EnumDescriptor {
+	return file_gantry_v1_instance_proto_enumTypes[2].Descriptor()
+}
+
+func (CheckStatus) Type() protoreflect.EnumType {
+	return &file_gantry_v1_instance_proto_enumTypes[2]
+}
+
+func (x CheckStatus) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use CheckStatus.Descriptor instead.
+func (CheckStatus) EnumDescriptor() ([]byte, []int) {
+	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{2}
+}
+
 // ServiceRef names a service. An empty namespace or group means "default".
 type ServiceRef struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -191,7 +245,8 @@ func (x *ServiceRef) GetService() string {
 	return ""
 }
 
-// Check is an active probe of a persistent instance, run by the server.
+// Check finds the health of a persistent instance: a probe run by the server, or what the
+// instance reports of itself.
 type Check struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Probe:
@@ -199,6 +254,7 @@ type Check struct {
 	//	*Check_Http
 	//	*Check_Tcp
 	//	*Check_Grpc
+	//	*Check_Ttl
 	Probe isCheck_Probe `protobuf_oneof:"probe"`
 	// Time between probes. Default 10s, at least 1s.
 	Interval *durationpb.Duration `protobuf:"bytes,4,opt,name=interval,proto3" json:"interval,omitempty"`
@@ -207,9 +263,16 @@ type Check struct {
 	// Failures in a row that make the instance unhealthy. Default 3.
 	Failures uint32 `protobuf:"varint,6,opt,name=failures,proto3" json:"failures,omitempty"`
 	// Successes in a row that make it healthy again. Default 2.
-	Successes     uint32 `protobuf:"varint,7,opt,name=successes,proto3" json:"successes,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Successes uint32 `protobuf:"varint,7,opt,name=successes,proto3" json:"successes,omitempty"`
+	// Unique among the instance's checks. Default: its place, "1" for the first.
+	Id string `protobuf:"bytes,9,opt,name=id,proto3" json:"id,omitempty"`
+	// The status until there is a result. Default CRITICAL. A check that was there before
+	// keeps its status, except one without a ttl for which this is given.
+	Initial CheckStatus `protobuf:"varint,10,opt,name=initial,proto3,enum=gantry.v1.CheckStatus" json:"initial,omitempty"`
+	// Critical for this long, the instance is removed. At least 1m; default never.
+	DeregisterAfter *durationpb.Duration `protobuf:"bytes,11,opt,name=deregister_after,json=deregisterAfter,proto3" json:"deregister_after,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Check) Reset() {
@@ -276,6 +339,15 @@ func (x *Check) GetGrpc() *GRPCProbe {
 	return nil
 }
 
+func (x *Check) GetTtl() *TTLProbe {
+	if x != nil {
+		if x, ok := x.Probe.(*Check_Ttl); ok {
+			return x.Ttl
+		}
+	}
+	return nil
+}
+
 func (x *Check) GetInterval() *durationpb.Duration {
 	if x != nil {
 		return x.Interval
@@ -304,6 +376,27 @@ func (x *Check) GetSuccesses() uint32 {
 	return 0
 }
 
+func (x *Check) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Check) GetInitial() CheckStatus {
+	if x != nil {
+		return x.Initial
+	}
+	return CheckStatus_CHECK_STATUS_UNSPECIFIED
+}
+
+func (x *Check) GetDeregisterAfter() *durationpb.Duration {
+	if x != nil {
+		return x.DeregisterAfter
+	}
+	return nil
+}
+
 type isCheck_Probe interface {
 	isCheck_Probe()
 }
@@ -320,13 +413,136 @@ type Check_Grpc struct {
 	Grpc *GRPCProbe `protobuf:"bytes,3,opt,name=grpc,proto3,oneof"`
 }
 
+type Check_Ttl struct {
+	Ttl *TTLProbe `protobuf:"bytes,8,opt,name=ttl,proto3,oneof"`
+}
+
 func (*Check_Http) isCheck_Probe() {}
 
 func (*Check_Tcp) isCheck_Probe() {}
 
 func (*Check_Grpc) isCheck_Probe() {}
 
-// HTTPProbe succeeds on a status from 200 to 399.
+func (*Check_Ttl) isCheck_Probe() {}
+
+// TTLProbe waits for reports: ReportCheck, or a foreign protocol's way to say the same.
+type TTLProbe struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Silence after which the check is critical. From 1s to 24h; 0 never.
+	Ttl           *durationpb.Duration `protobuf:"bytes,1,opt,name=ttl,proto3" json:"ttl,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TTLProbe) Reset() {
+	*x = TTLProbe{}
+	mi := &file_gantry_v1_instance_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TTLProbe) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TTLProbe) ProtoMessage() {}
+
+func (x *TTLProbe) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_v1_instance_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TTLProbe.ProtoReflect.Descriptor instead.
+func (*TTLProbe) Descriptor() ([]byte, []int) {
+	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *TTLProbe) GetTtl() *durationpb.Duration {
+	if x != nil {
+		return x.Ttl
+	}
+	return nil
+}
+
+// CheckState is what one check found last.
+type CheckState struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Id     string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Status CheckStatus            `protobuf:"varint,2,opt,name=status,proto3,enum=gantry.v1.CheckStatus" json:"status,omitempty"`
+	// What it says, cut to 1 KiB.
+	Output string `protobuf:"bytes,3,opt,name=output,proto3" json:"output,omitempty"`
+	// When status or output changed.
+	At            *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=at,proto3" json:"at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckState) Reset() {
+	*x = CheckState{}
+	mi := &file_gantry_v1_instance_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckState) ProtoMessage() {}
+
+func (x *CheckState) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_v1_instance_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckState.ProtoReflect.Descriptor instead.
+func (*CheckState) Descriptor() ([]byte, []int) {
+	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *CheckState) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *CheckState) GetStatus() CheckStatus {
+	if x != nil {
+		return x.Status
+	}
+	return CheckStatus_CHECK_STATUS_UNSPECIFIED
+}
+
+func (x *CheckState) GetOutput() string {
+	if x != nil {
+		return x.Output
+	}
+	return ""
+}
+
+func (x *CheckState) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+// HTTPProbe succeeds on a status from 200 to 399; 429 is a warning.
 type HTTPProbe struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Path and query. Default "/".
@@ -344,7 +560,7 @@ type HTTPProbe struct {
 
 func (x *HTTPProbe) Reset() {
 	*x = HTTPProbe{}
-	mi := &file_gantry_v1_instance_proto_msgTypes[2]
+	mi := &file_gantry_v1_instance_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -356,7 +572,7 @@ func (x *HTTPProbe) String() string {
 func (*HTTPProbe) ProtoMessage() {}
 
 func (x *HTTPProbe) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_instance_proto_msgTypes[2]
+	mi := &file_gantry_v1_instance_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -369,7 +585,7 @@ func (x *HTTPProbe) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HTTPProbe.ProtoReflect.Descriptor instead.
 func (*HTTPProbe) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{2}
+	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *HTTPProbe) GetPath() string {
@@ -417,7 +633,7 @@ type TCPProbe struct {
 
 func (x *TCPProbe) Reset() {
 	*x = TCPProbe{}
-	mi := &file_gantry_v1_instance_proto_msgTypes[3]
+	mi := &file_gantry_v1_instance_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -429,7 +645,7 @@ func (x *TCPProbe) String() string {
 func (*TCPProbe) ProtoMessage() {}
 
 func (x *TCPProbe) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_instance_proto_msgTypes[3]
+	mi := &file_gantry_v1_instance_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -442,7 +658,7 @@ func (x *TCPProbe) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TCPProbe.ProtoReflect.Descriptor instead.
 func (*TCPProbe) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{3}
+	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *TCPProbe) GetPort() uint32 {
@@ -464,7 +680,7 @@ type GRPCProbe struct {
 
 func (x *GRPCProbe) Reset() {
 	*x = GRPCProbe{}
-	mi := &file_gantry_v1_instance_proto_msgTypes[4]
+	mi := &file_gantry_v1_instance_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -476,7 +692,7 @@ func (x *GRPCProbe) String() string {
 func (*GRPCProbe) ProtoMessage() {}
 
 func (x *GRPCProbe) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_instance_proto_msgTypes[4]
+	mi := &file_gantry_v1_instance_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -489,7 +705,7 @@ func (x *GRPCProbe) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GRPCProbe.ProtoReflect.Descriptor instead.
 func (*GRPCProbe) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{4}
+	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *GRPCProbe) GetPort() uint32 {
@@ -529,7 +745,8 @@ type Instance struct {
 	Labels map[string]string `protobuf:"bytes,6,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// For people and for foreign protocols; never used for selection.
 	Metadata map[string]string `protobuf:"bytes,7,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// A persistent instance stays until it is deregistered; checks decide its health.
+	// A persistent instance stays until it is deregistered, or until one of its checks removes
+	// it; checks decide its health.
 	Persistent bool     `protobuf:"varint,8,opt,name=persistent,proto3" json:"persistent,omitempty"`
 	Status     Status   `protobuf:"varint,9,opt,name=status,proto3,enum=gantry.v1.Status" json:"status,omitempty"`
 	Checks     []*Check `protobuf:"bytes,10,rep,name=checks,proto3" json:"checks,omitempty"`
@@ -558,14 +775,16 @@ type Instance struct {
 	// What an operator set over what the instance says of itself, if anything.
 	Override *Override `protobuf:"bytes,28,opt,name=override,proto3" json:"override,omitempty"`
 	// Filled only where the answer spans services.
-	Service       *ServiceRef `protobuf:"bytes,29,opt,name=service,proto3" json:"service,omitempty"`
+	Service *ServiceRef `protobuf:"bytes,29,opt,name=service,proto3" json:"service,omitempty"`
+	// What its checks found, in their order.
+	CheckStates   []*CheckState `protobuf:"bytes,30,rep,name=check_states,json=checkStates,proto3" json:"check_states,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Instance) Reset() {
 	*x = Instance{}
-	mi := &file_gantry_v1_instance_proto_msgTypes[5]
+	mi := &file_gantry_v1_instance_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -577,7 +796,7 @@ func (x *Instance) String() string {
 func (*Instance) ProtoMessage() {}
 
 func (x *Instance) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_instance_proto_msgTypes[5]
+	mi := &file_gantry_v1_instance_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -590,7 +809,7 @@ func (x *Instance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Instance.ProtoReflect.Descriptor instead.
 func (*Instance) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{5}
+	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Instance) GetId() string {
@@ -754,6 +973,13 @@ func (x *Instance) GetService() *ServiceRef {
 	return nil
 }
 
+func (x *Instance) GetCheckStates() []*CheckState {
+	if x != nil {
+		return x.CheckStates
+	}
+	return nil
+}
+
 // Override is what an operator sets over what the instance says of itself. It
 // outlives the registration: an instance that comes back keeps it.
 type Override struct {
@@ -768,7 +994,7 @@ type Override struct {
 
 func (x *Override) Reset() {
 	*x = Override{}
-	mi := &file_gantry_v1_instance_proto_msgTypes[6]
+	mi := &file_gantry_v1_instance_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -780,7 +1006,7 @@ func (x *Override) String() string {
 func (*Override) ProtoMessage() {}
 
 func (x *Override) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_instance_proto_msgTypes[6]
+	mi := &file_gantry_v1_instance_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -793,7 +1019,7 @@ func (x *Override) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Override.ProtoReflect.Descriptor instead.
 func (*Override) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{6}
+	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Override) GetWeight() float64 {
@@ -837,7 +1063,7 @@ type ServiceSettings struct {
 
 func (x *ServiceSettings) Reset() {
 	*x = ServiceSettings{}
-	mi := &file_gantry_v1_instance_proto_msgTypes[7]
+	mi := &file_gantry_v1_instance_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -849,7 +1075,7 @@ func (x *ServiceSettings) String() string {
 func (*ServiceSettings) ProtoMessage() {}
 
 func (x *ServiceSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_instance_proto_msgTypes[7]
+	mi := &file_gantry_v1_instance_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -862,7 +1088,7 @@ func (x *ServiceSettings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceSettings.ProtoReflect.Descriptor instead.
 func (*ServiceSettings) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{7}
+	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ServiceSettings) GetProtectThreshold() float64 {
@@ -900,7 +1126,7 @@ type Service struct {
 
 func (x *Service) Reset() {
 	*x = Service{}
-	mi := &file_gantry_v1_instance_proto_msgTypes[8]
+	mi := &file_gantry_v1_instance_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -912,7 +1138,7 @@ func (x *Service) String() string {
 func (*Service) ProtoMessage() {}
 
 func (x *Service) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_instance_proto_msgTypes[8]
+	mi := &file_gantry_v1_instance_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -925,7 +1151,7 @@ func (x *Service) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Service.ProtoReflect.Descriptor instead.
 func (*Service) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{8}
+	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Service) GetRef() *ServiceRef {
@@ -1002,7 +1228,7 @@ type Namespace struct {
 
 func (x *Namespace) Reset() {
 	*x = Namespace{}
-	mi := &file_gantry_v1_instance_proto_msgTypes[9]
+	mi := &file_gantry_v1_instance_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1014,7 +1240,7 @@ func (x *Namespace) String() string {
 func (*Namespace) ProtoMessage() {}
 
 func (x *Namespace) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_instance_proto_msgTypes[9]
+	mi := &file_gantry_v1_instance_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1027,7 +1253,7 @@ func (x *Namespace) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Namespace.ProtoReflect.Descriptor instead.
 func (*Namespace) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{9}
+	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Namespace) GetName() string {
@@ -1061,7 +1287,7 @@ type RegisterRequest struct {
 
 func (x *RegisterRequest) Reset() {
 	*x = RegisterRequest{}
-	mi := &file_gantry_v1_instance_proto_msgTypes[10]
+	mi := &file_gantry_v1_instance_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1073,7 +1299,7 @@ func (x *RegisterRequest) String() string {
 func (*RegisterRequest) ProtoMessage() {}
 
 func (x *RegisterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_instance_proto_msgTypes[10]
+	mi := &file_gantry_v1_instance_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1086,7 +1312,7 @@ func (x *RegisterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterRequest.ProtoReflect.Descriptor instead.
 func (*RegisterRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{10}
+	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *RegisterRequest) GetService() *ServiceRef {
@@ -1116,7 +1342,7 @@ type RegisterResponse struct {
 
 func (x *RegisterResponse) Reset() {
 	*x = RegisterResponse{}
-	mi := &file_gantry_v1_instance_proto_msgTypes[11]
+	mi := &file_gantry_v1_instance_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1128,7 +1354,7 @@ func (x *RegisterResponse) String() string {
 func (*RegisterResponse) ProtoMessage() {}
 
 func (x *RegisterResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_instance_proto_msgTypes[11]
+	mi := &file_gantry_v1_instance_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1141,7 +1367,7 @@ func (x *RegisterResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterResponse.ProtoReflect.Descriptor instead.
 func (*RegisterResponse) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{11}
+	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *RegisterResponse) GetId() string {
@@ -1183,7 +1409,7 @@ type BeatRequest struct {
 
 func (x *BeatRequest) Reset() {
 	*x = BeatRequest{}
-	mi := &file_gantry_v1_instance_proto_msgTypes[12]
+	mi := &file_gantry_v1_instance_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1195,7 +1421,7 @@ func (x *BeatRequest) String() string {
 func (*BeatRequest) ProtoMessage() {}
 
 func (x *BeatRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_instance_proto_msgTypes[12]
+	mi := &file_gantry_v1_instance_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1208,7 +1434,7 @@ func (x *BeatRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeatRequest.ProtoReflect.Descriptor instead.
 func (*BeatRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{12}
+	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *BeatRequest) GetService() *ServiceRef {
@@ -1234,7 +1460,7 @@ type BeatResponse struct {
 
 func (x *BeatResponse) Reset() {
 	*x = BeatResponse{}
-	mi := &file_gantry_v1_instance_proto_msgTypes[13]
+	mi := &file_gantry_v1_instance_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1246,7 +1472,7 @@ func (x *BeatResponse) String() string {
 func (*BeatResponse) ProtoMessage() {}
 
 func (x *BeatResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_instance_proto_msgTypes[13]
+	mi := &file_gantry_v1_instance_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1259,7 +1485,7 @@ func (x *BeatResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeatResponse.ProtoReflect.Descriptor instead.
 func (*BeatResponse) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{13}
+	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *BeatResponse) GetUnknown() []string {
@@ -1279,7 +1505,7 @@ type DeregisterRequest struct {
 
 func (x *DeregisterRequest) Reset() {
 	*x = DeregisterRequest{}
-	mi := &file_gantry_v1_instance_proto_msgTypes[14]
+	mi := &file_gantry_v1_instance_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1291,7 +1517,7 @@ func (x *DeregisterRequest) String() string {
 func (*DeregisterRequest) ProtoMessage() {}
 
 func (x *DeregisterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_instance_proto_msgTypes[14]
+	mi := &file_gantry_v1_instance_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1304,7 +1530,7 @@ func (x *DeregisterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeregisterRequest.ProtoReflect.Descriptor instead.
 func (*DeregisterRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{14}
+	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *DeregisterRequest) GetService() *ServiceRef {
@@ -1330,7 +1556,7 @@ type DeregisterResponse struct {
 
 func (x *DeregisterResponse) Reset() {
 	*x = DeregisterResponse{}
-	mi := &file_gantry_v1_instance_proto_msgTypes[15]
+	mi := &file_gantry_v1_instance_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1342,7 +1568,7 @@ func (x *DeregisterResponse) String() string {
 func (*DeregisterResponse) ProtoMessage() {}
 
 func (x *DeregisterResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_instance_proto_msgTypes[15]
+	mi := &file_gantry_v1_instance_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1355,7 +1581,7 @@ func (x *DeregisterResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeregisterResponse.ProtoReflect.Descriptor instead.
 func (*DeregisterResponse) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{15}
+	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *DeregisterResponse) GetRevision() int64 {
@@ -1363,6 +1589,119 @@ func (x *DeregisterResponse) GetRevision() int64 {
 		return x.Revision
 	}
 	return 0
+}
+
+type ReportCheckRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Service *ServiceRef            `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
+	Id      string                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	Check   string                 `protobuf:"bytes,3,opt,name=check,proto3" json:"check,omitempty"`
+	Status  CheckStatus            `protobuf:"varint,4,opt,name=status,proto3,enum=gantry.v1.CheckStatus" json:"status,omitempty"`
+	// At most 1 KiB is kept. A new output of an unchanged status is shown within 5 minutes.
+	Output        string `protobuf:"bytes,5,opt,name=output,proto3" json:"output,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReportCheckRequest) Reset() {
+	*x = ReportCheckRequest{}
+	mi := &file_gantry_v1_instance_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReportCheckRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReportCheckRequest) ProtoMessage() {}
+
+func (x *ReportCheckRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_v1_instance_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReportCheckRequest.ProtoReflect.Descriptor instead.
+func (*ReportCheckRequest) Descriptor() ([]byte, []int) {
+	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *ReportCheckRequest) GetService() *ServiceRef {
+	if x != nil {
+		return x.Service
+	}
+	return nil
+}
+
+func (x *ReportCheckRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ReportCheckRequest) GetCheck() string {
+	if x != nil {
+		return x.Check
+	}
+	return ""
+}
+
+func (x *ReportCheckRequest) GetStatus() CheckStatus {
+	if x != nil {
+		return x.Status
+	}
+	return CheckStatus_CHECK_STATUS_UNSPECIFIED
+}
+
+func (x *ReportCheckRequest) GetOutput() string {
+	if x != nil {
+		return x.Output
+	}
+	return ""
+}
+
+type ReportCheckResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReportCheckResponse) Reset() {
+	*x = ReportCheckResponse{}
+	mi := &file_gantry_v1_instance_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReportCheckResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReportCheckResponse) ProtoMessage() {}
+
+func (x *ReportCheckResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_v1_instance_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReportCheckResponse.ProtoReflect.Descriptor instead.
+func (*ReportCheckResponse) Descriptor() ([]byte, []int) {
+	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{19}
 }
 
 type LookupRequest struct {
@@ -1378,7 +1717,7 @@ type LookupRequest struct {
 
 func (x *LookupRequest) Reset() {
 	*x = LookupRequest{}
-	mi := &file_gantry_v1_instance_proto_msgTypes[16]
+	mi := &file_gantry_v1_instance_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1390,7 +1729,7 @@ func (x *LookupRequest) String() string {
 func (*LookupRequest) ProtoMessage() {}
 
 func (x *LookupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_instance_proto_msgTypes[16]
+	mi := &file_gantry_v1_instance_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1403,7 +1742,7 @@ func (x *LookupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupRequest.ProtoReflect.Descriptor instead.
 func (*LookupRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{16}
+	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *LookupRequest) GetService() *ServiceRef {
@@ -1437,7 +1776,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_gantry_v1_instance_proto_msgTypes[17]
+	mi := &file_gantry_v1_instance_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1449,7 +1788,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_instance_proto_msgTypes[17]
+	mi := &file_gantry_v1_instance_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1462,7 +1801,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{17}
+	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *WatchRequest) GetSubscriptions() []*Subscription {
@@ -1484,7 +1823,7 @@ type Subscription struct {
 
 func (x *Subscription) Reset() {
 	*x = Subscription{}
-	mi := &file_gantry_v1_instance_proto_msgTypes[18]
+	mi := &file_gantry_v1_instance_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1496,7 +1835,7 @@ func (x *Subscription) String() string {
 func (*Subscription) ProtoMessage() {}
 
 func (x *Subscription) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_instance_proto_msgTypes[18]
+	mi := &file_gantry_v1_instance_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1509,7 +1848,7 @@ func (x *Subscription) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Subscription.ProtoReflect.Descriptor instead.
 func (*Subscription) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{18}
+	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Subscription) GetService() *ServiceRef {
@@ -1547,7 +1886,7 @@ type ServiceEvent struct {
 
 func (x *ServiceEvent) Reset() {
 	*x = ServiceEvent{}
-	mi := &file_gantry_v1_instance_proto_msgTypes[19]
+	mi := &file_gantry_v1_instance_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1559,7 +1898,7 @@ func (x *ServiceEvent) String() string {
 func (*ServiceEvent) ProtoMessage() {}
 
 func (x *ServiceEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_instance_proto_msgTypes[19]
+	mi := &file_gantry_v1_instance_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1572,7 +1911,7 @@ func (x *ServiceEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceEvent.ProtoReflect.Descriptor instead.
 func (*ServiceEvent) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{19}
+	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ServiceEvent) GetService() *ServiceRef {
@@ -1639,7 +1978,7 @@ type ListServicesRequest struct {
 
 func (x *ListServicesRequest) Reset() {
 	*x = ListServicesRequest{}
-	mi := &file_gantry_v1_instance_proto_msgTypes[20]
+	mi := &file_gantry_v1_instance_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1651,7 +1990,7 @@ func (x *ListServicesRequest) String() string {
 func (*ListServicesRequest) ProtoMessage() {}
 
 func (x *ListServicesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_instance_proto_msgTypes[20]
+	mi := &file_gantry_v1_instance_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1664,7 +2003,7 @@ func (x *ListServicesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListServicesRequest.ProtoReflect.Descriptor instead.
 func (*ListServicesRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{20}
+	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListServicesRequest) GetNamespace() string {
@@ -1706,7 +2045,7 @@ type ListServicesResponse struct {
 
 func (x *ListServicesResponse) Reset() {
 	*x = ListServicesResponse{}
-	mi := &file_gantry_v1_instance_proto_msgTypes[21]
+	mi := &file_gantry_v1_instance_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1718,7 +2057,7 @@ func (x *ListServicesResponse) String() string {
 func (*ListServicesResponse) ProtoMessage() {}
 
 func (x *ListServicesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_instance_proto_msgTypes[21]
+	mi := &file_gantry_v1_instance_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1731,7 +2070,7 @@ func (x *ListServicesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListServicesResponse.ProtoReflect.Descriptor instead.
 func (*ListServicesResponse) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{21}
+	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListServicesResponse) GetServices() []*Service {
@@ -1768,7 +2107,7 @@ type ListInstancesRequest struct {
 
 func (x *ListInstancesRequest) Reset() {
 	*x = ListInstancesRequest{}
-	mi := &file_gantry_v1_instance_proto_msgTypes[22]
+	mi := &file_gantry_v1_instance_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1780,7 +2119,7 @@ func (x *ListInstancesRequest) String() string {
 func (*ListInstancesRequest) ProtoMessage() {}
 
 func (x *ListInstancesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_instance_proto_msgTypes[22]
+	mi := &file_gantry_v1_instance_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1793,7 +2132,7 @@ func (x *ListInstancesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListInstancesRequest.ProtoReflect.Descriptor instead.
 func (*ListInstancesRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{22}
+	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListInstancesRequest) GetService() *ServiceRef {
@@ -1836,7 +2175,7 @@ type ListInstancesResponse struct {
 
 func (x *ListInstancesResponse) Reset() {
 	*x = ListInstancesResponse{}
-	mi := &file_gantry_v1_instance_proto_msgTypes[23]
+	mi := &file_gantry_v1_instance_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1848,7 +2187,7 @@ func (x *ListInstancesResponse) String() string {
 func (*ListInstancesResponse) ProtoMessage() {}
 
 func (x *ListInstancesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_instance_proto_msgTypes[23]
+	mi := &file_gantry_v1_instance_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1861,7 +2200,7 @@ func (x *ListInstancesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListInstancesResponse.ProtoReflect.Descriptor instead.
 func (*ListInstancesResponse) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{23}
+	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListInstancesResponse) GetInstances() []*Instance {
@@ -1906,7 +2245,7 @@ type SetOverrideRequest struct {
 
 func (x *SetOverrideRequest) Reset() {
 	*x = SetOverrideRequest{}
-	mi := &file_gantry_v1_instance_proto_msgTypes[24]
+	mi := &file_gantry_v1_instance_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1918,7 +2257,7 @@ func (x *SetOverrideRequest) String() string {
 func (*SetOverrideRequest) ProtoMessage() {}
 
 func (x *SetOverrideRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_instance_proto_msgTypes[24]
+	mi := &file_gantry_v1_instance_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1931,7 +2270,7 @@ func (x *SetOverrideRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetOverrideRequest.ProtoReflect.Descriptor instead.
 func (*SetOverrideRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{24}
+	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *SetOverrideRequest) GetService() *ServiceRef {
@@ -1978,7 +2317,7 @@ type SetOverrideResponse struct {
 
 func (x *SetOverrideResponse) Reset() {
 	*x = SetOverrideResponse{}
-	mi := &file_gantry_v1_instance_proto_msgTypes[25]
+	mi := &file_gantry_v1_instance_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1990,7 +2329,7 @@ func (x *SetOverrideResponse) String() string {
 func (*SetOverrideResponse) ProtoMessage() {}
 
 func (x *SetOverrideResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_instance_proto_msgTypes[25]
+	mi := &file_gantry_v1_instance_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2003,7 +2342,7 @@ func (x *SetOverrideResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetOverrideResponse.ProtoReflect.Descriptor instead.
 func (*SetOverrideResponse) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{25}
+	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *SetOverrideResponse) GetInstance() *Instance {
@@ -2028,7 +2367,7 @@ type DrainRequest struct {
 
 func (x *DrainRequest) Reset() {
 	*x = DrainRequest{}
-	mi := &file_gantry_v1_instance_proto_msgTypes[26]
+	mi := &file_gantry_v1_instance_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2040,7 +2379,7 @@ func (x *DrainRequest) String() string {
 func (*DrainRequest) ProtoMessage() {}
 
 func (x *DrainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_instance_proto_msgTypes[26]
+	mi := &file_gantry_v1_instance_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2053,7 +2392,7 @@ func (x *DrainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainRequest.ProtoReflect.Descriptor instead.
 func (*DrainRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{26}
+	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *DrainRequest) GetService() *ServiceRef {
@@ -2103,7 +2442,7 @@ type DrainResponse struct {
 
 func (x *DrainResponse) Reset() {
 	*x = DrainResponse{}
-	mi := &file_gantry_v1_instance_proto_msgTypes[27]
+	mi := &file_gantry_v1_instance_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2115,7 +2454,7 @@ func (x *DrainResponse) String() string {
 func (*DrainResponse) ProtoMessage() {}
 
 func (x *DrainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_instance_proto_msgTypes[27]
+	mi := &file_gantry_v1_instance_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2128,7 +2467,7 @@ func (x *DrainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainResponse.ProtoReflect.Descriptor instead.
 func (*DrainResponse) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{27}
+	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *DrainResponse) GetSubscribers() uint32 {
@@ -2162,7 +2501,7 @@ type ConfigureServiceRequest struct {
 
 func (x *ConfigureServiceRequest) Reset() {
 	*x = ConfigureServiceRequest{}
-	mi := &file_gantry_v1_instance_proto_msgTypes[28]
+	mi := &file_gantry_v1_instance_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2174,7 +2513,7 @@ func (x *ConfigureServiceRequest) String() string {
 func (*ConfigureServiceRequest) ProtoMessage() {}
 
 func (x *ConfigureServiceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_instance_proto_msgTypes[28]
+	mi := &file_gantry_v1_instance_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2187,7 +2526,7 @@ func (x *ConfigureServiceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigureServiceRequest.ProtoReflect.Descriptor instead.
 func (*ConfigureServiceRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{28}
+	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ConfigureServiceRequest) GetService() *ServiceRef {
@@ -2212,7 +2551,7 @@ type ConfigureServiceResponse struct {
 
 func (x *ConfigureServiceResponse) Reset() {
 	*x = ConfigureServiceResponse{}
-	mi := &file_gantry_v1_instance_proto_msgTypes[29]
+	mi := &file_gantry_v1_instance_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2224,7 +2563,7 @@ func (x *ConfigureServiceResponse) String() string {
 func (*ConfigureServiceResponse) ProtoMessage() {}
 
 func (x *ConfigureServiceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_instance_proto_msgTypes[29]
+	mi := &file_gantry_v1_instance_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2237,7 +2576,7 @@ func (x *ConfigureServiceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigureServiceResponse.ProtoReflect.Descriptor instead.
 func (*ConfigureServiceResponse) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{29}
+	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{33}
 }
 
 type ListNamespacesRequest struct {
@@ -2248,7 +2587,7 @@ type ListNamespacesRequest struct {
 
 func (x *ListNamespacesRequest) Reset() {
 	*x = ListNamespacesRequest{}
-	mi := &file_gantry_v1_instance_proto_msgTypes[30]
+	mi := &file_gantry_v1_instance_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2260,7 +2599,7 @@ func (x *ListNamespacesRequest) String() string {
 func (*ListNamespacesRequest) ProtoMessage() {}
 
 func (x *ListNamespacesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_instance_proto_msgTypes[30]
+	mi := &file_gantry_v1_instance_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2273,7 +2612,7 @@ func (x *ListNamespacesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNamespacesRequest.ProtoReflect.Descriptor instead.
 func (*ListNamespacesRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{30}
+	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{34}
 }
 
 type ListNamespacesResponse struct {
@@ -2285,7 +2624,7 @@ type ListNamespacesResponse struct {
 
 func (x *ListNamespacesResponse) Reset() {
 	*x = ListNamespacesResponse{}
-	mi := &file_gantry_v1_instance_proto_msgTypes[31]
+	mi := &file_gantry_v1_instance_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2297,7 +2636,7 @@ func (x *ListNamespacesResponse) String() string {
 func (*ListNamespacesResponse) ProtoMessage() {}
 
 func (x *ListNamespacesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_instance_proto_msgTypes[31]
+	mi := &file_gantry_v1_instance_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2310,7 +2649,7 @@ func (x *ListNamespacesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNamespacesResponse.ProtoReflect.Descriptor instead.
 func (*ListNamespacesResponse) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{31}
+	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ListNamespacesResponse) GetNamespaces() []*Namespace {
@@ -2329,7 +2668,7 @@ type CreateNamespaceRequest struct {
 
 func (x *CreateNamespaceRequest) Reset() {
 	*x = CreateNamespaceRequest{}
-	mi := &file_gantry_v1_instance_proto_msgTypes[32]
+	mi := &file_gantry_v1_instance_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2341,7 +2680,7 @@ func (x *CreateNamespaceRequest) String() string {
 func (*CreateNamespaceRequest) ProtoMessage() {}
 
 func (x *CreateNamespaceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_instance_proto_msgTypes[32]
+	mi := &file_gantry_v1_instance_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2354,7 +2693,7 @@ func (x *CreateNamespaceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateNamespaceRequest.ProtoReflect.Descriptor instead.
 func (*CreateNamespaceRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{32}
+	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *CreateNamespaceRequest) GetNamespace() *Namespace {
@@ -2372,7 +2711,7 @@ type CreateNamespaceResponse struct {
 
 func (x *CreateNamespaceResponse) Reset() {
 	*x = CreateNamespaceResponse{}
-	mi := &file_gantry_v1_instance_proto_msgTypes[33]
+	mi := &file_gantry_v1_instance_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2384,7 +2723,7 @@ func (x *CreateNamespaceResponse) String() string {
 func (*CreateNamespaceResponse) ProtoMessage() {}
 
 func (x *CreateNamespaceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_instance_proto_msgTypes[33]
+	mi := &file_gantry_v1_instance_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2397,7 +2736,7 @@ func (x *CreateNamespaceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateNamespaceResponse.ProtoReflect.Descriptor instead.
 func (*CreateNamespaceResponse) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{33}
+	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{37}
 }
 
 type DeleteNamespaceRequest struct {
@@ -2409,7 +2748,7 @@ type DeleteNamespaceRequest struct {
 
 func (x *DeleteNamespaceRequest) Reset() {
 	*x = DeleteNamespaceRequest{}
-	mi := &file_gantry_v1_instance_proto_msgTypes[34]
+	mi := &file_gantry_v1_instance_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2421,7 +2760,7 @@ func (x *DeleteNamespaceRequest) String() string {
 func (*DeleteNamespaceRequest) ProtoMessage() {}
 
 func (x *DeleteNamespaceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_instance_proto_msgTypes[34]
+	mi := &file_gantry_v1_instance_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2434,7 +2773,7 @@ func (x *DeleteNamespaceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteNamespaceRequest.ProtoReflect.Descriptor instead.
 func (*DeleteNamespaceRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{34}
+	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *DeleteNamespaceRequest) GetName() string {
@@ -2452,7 +2791,7 @@ type DeleteNamespaceResponse struct {
 
 func (x *DeleteNamespaceResponse) Reset() {
 	*x = DeleteNamespaceResponse{}
-	mi := &file_gantry_v1_instance_proto_msgTypes[35]
+	mi := &file_gantry_v1_instance_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2464,7 +2803,7 @@ func (x *DeleteNamespaceResponse) String() string {
 func (*DeleteNamespaceResponse) ProtoMessage() {}
 
 func (x *DeleteNamespaceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_instance_proto_msgTypes[35]
+	mi := &file_gantry_v1_instance_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2477,7 +2816,7 @@ func (x *DeleteNamespaceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteNamespaceResponse.ProtoReflect.Descriptor instead.
 func (*DeleteNamespaceResponse) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{35}
+	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{39}
 }
 
 var File_gantry_v1_instance_proto protoreflect.FileDescriptor
@@ -2489,16 +2828,29 @@ const file_gantry_v1_instance_proto_rawDesc = "" +
 	"ServiceRef\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\tR\x05group\x12\x18\n" +
-	"\aservice\x18\x03 \x01(\tR\aservice\"\xb7\x02\n" +
+	"\aservice\x18\x03 \x01(\tR\aservice\"\xe8\x03\n" +
 	"\x05Check\x12*\n" +
 	"\x04http\x18\x01 \x01(\v2\x14.gantry.v1.HTTPProbeH\x00R\x04http\x12'\n" +
 	"\x03tcp\x18\x02 \x01(\v2\x13.gantry.v1.TCPProbeH\x00R\x03tcp\x12*\n" +
-	"\x04grpc\x18\x03 \x01(\v2\x14.gantry.v1.GRPCProbeH\x00R\x04grpc\x125\n" +
+	"\x04grpc\x18\x03 \x01(\v2\x14.gantry.v1.GRPCProbeH\x00R\x04grpc\x12'\n" +
+	"\x03ttl\x18\b \x01(\v2\x13.gantry.v1.TTLProbeH\x00R\x03ttl\x125\n" +
 	"\binterval\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\binterval\x123\n" +
 	"\atimeout\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12\x1a\n" +
 	"\bfailures\x18\x06 \x01(\rR\bfailures\x12\x1c\n" +
-	"\tsuccesses\x18\a \x01(\rR\tsuccessesB\a\n" +
-	"\x05probe\"\xd6\x01\n" +
+	"\tsuccesses\x18\a \x01(\rR\tsuccesses\x12\x0e\n" +
+	"\x02id\x18\t \x01(\tR\x02id\x120\n" +
+	"\ainitial\x18\n" +
+	" \x01(\x0e2\x16.gantry.v1.CheckStatusR\ainitial\x12D\n" +
+	"\x10deregister_after\x18\v \x01(\v2\x19.google.protobuf.DurationR\x0fderegisterAfterB\a\n" +
+	"\x05probe\"7\n" +
+	"\bTTLProbe\x12+\n" +
+	"\x03ttl\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x03ttl\"\x90\x01\n" +
+	"\n" +
+	"CheckState\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12.\n" +
+	"\x06status\x18\x02 \x01(\x0e2\x16.gantry.v1.CheckStatusR\x06status\x12\x16\n" +
+	"\x06output\x18\x03 \x01(\tR\x06output\x12*\n" +
+	"\x02at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"\xd6\x01\n" +
 	"\tHTTPProbe\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x12\n" +
 	"\x04port\x18\x02 \x01(\rR\x04port\x12\x10\n" +
@@ -2513,7 +2865,7 @@ const file_gantry_v1_instance_proto_rawDesc = "" +
 	"\tGRPCProbe\x12\x12\n" +
 	"\x04port\x18\x01 \x01(\rR\x04port\x12\x18\n" +
 	"\aservice\x18\x02 \x01(\tR\aservice\x12\x10\n" +
-	"\x03tls\x18\x03 \x01(\bR\x03tls\"\xf5\b\n" +
+	"\x03tls\x18\x03 \x01(\bR\x03tls\"\xaf\t\n" +
 	"\bInstance\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x12\n" +
@@ -2541,7 +2893,8 @@ const file_gantry_v1_instance_proto_rawDesc = "" +
 	"\tprotected\x18\x1a \x01(\bR\tprotected\x12 \n" +
 	"\vprovisional\x18\x1b \x01(\bR\vprovisional\x12/\n" +
 	"\boverride\x18\x1c \x01(\v2\x13.gantry.v1.OverrideR\boverride\x12/\n" +
-	"\aservice\x18\x1d \x01(\v2\x15.gantry.v1.ServiceRefR\aservice\x1a8\n" +
+	"\aservice\x18\x1d \x01(\v2\x15.gantry.v1.ServiceRefR\aservice\x128\n" +
+	"\fcheck_states\x18\x1e \x03(\v2\x15.gantry.v1.CheckStateR\vcheckStates\x1a8\n" +
 	"\n" +
 	"PortsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
@@ -2598,7 +2951,14 @@ const file_gantry_v1_instance_proto_rawDesc = "" +
 	"\aservice\x18\x01 \x01(\v2\x15.gantry.v1.ServiceRefR\aservice\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\"0\n" +
 	"\x12DeregisterResponse\x12\x1a\n" +
-	"\brevision\x18\x01 \x01(\x03R\brevision\"\xe0\x01\n" +
+	"\brevision\x18\x01 \x01(\x03R\brevision\"\xb3\x01\n" +
+	"\x12ReportCheckRequest\x12/\n" +
+	"\aservice\x18\x01 \x01(\v2\x15.gantry.v1.ServiceRefR\aservice\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\x12\x14\n" +
+	"\x05check\x18\x03 \x01(\tR\x05check\x12.\n" +
+	"\x06status\x18\x04 \x01(\x0e2\x16.gantry.v1.CheckStatusR\x06status\x12\x16\n" +
+	"\x06output\x18\x05 \x01(\tR\x06output\"\x15\n" +
+	"\x13ReportCheckResponse\"\xe0\x01\n" +
 	"\rLookupRequest\x12/\n" +
 	"\aservice\x18\x01 \x01(\v2\x15.gantry.v1.ServiceRefR\aservice\x12%\n" +
 	"\x0eavailable_only\x18\x02 \x01(\bR\ravailableOnly\x12<\n" +
@@ -2688,12 +3048,18 @@ const file_gantry_v1_instance_proto_rawDesc = "" +
 	"\x06Health\x12\x16\n" +
 	"\x12HEALTH_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eHEALTH_HEALTHY\x10\x01\x12\x14\n" +
-	"\x10HEALTH_UNHEALTHY\x10\x022\xff\a\n" +
+	"\x10HEALTH_UNHEALTHY\x10\x02*z\n" +
+	"\vCheckStatus\x12\x1c\n" +
+	"\x18CHECK_STATUS_UNSPECIFIED\x10\x00\x12\x18\n" +
+	"\x14CHECK_STATUS_PASSING\x10\x01\x12\x18\n" +
+	"\x14CHECK_STATUS_WARNING\x10\x02\x12\x19\n" +
+	"\x15CHECK_STATUS_CRITICAL\x10\x032\xcd\b\n" +
 	"\x0fInstanceService\x12C\n" +
 	"\bRegister\x12\x1a.gantry.v1.RegisterRequest\x1a\x1b.gantry.v1.RegisterResponse\x127\n" +
 	"\x04Beat\x12\x16.gantry.v1.BeatRequest\x1a\x17.gantry.v1.BeatResponse\x12I\n" +
 	"\n" +
-	"Deregister\x12\x1c.gantry.v1.DeregisterRequest\x1a\x1d.gantry.v1.DeregisterResponse\x12@\n" +
+	"Deregister\x12\x1c.gantry.v1.DeregisterRequest\x1a\x1d.gantry.v1.DeregisterResponse\x12L\n" +
+	"\vReportCheck\x12\x1d.gantry.v1.ReportCheckRequest\x1a\x1e.gantry.v1.ReportCheckResponse\x12@\n" +
 	"\x06Lookup\x12\x18.gantry.v1.LookupRequest\x1a\x17.gantry.v1.ServiceEvent\"\x03\x90\x02\x01\x12;\n" +
 	"\x05Watch\x12\x17.gantry.v1.WatchRequest\x1a\x17.gantry.v1.ServiceEvent0\x01\x12T\n" +
 	"\fListServices\x12\x1e.gantry.v1.ListServicesRequest\x1a\x1f.gantry.v1.ListServicesResponse\"\x03\x90\x02\x01\x12W\n" +
@@ -2717,137 +3083,153 @@ func file_gantry_v1_instance_proto_rawDescGZIP() []byte {
 	return file_gantry_v1_instance_proto_rawDescData
 }
 
-var file_gantry_v1_instance_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_gantry_v1_instance_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
+var file_gantry_v1_instance_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_gantry_v1_instance_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
 var file_gantry_v1_instance_proto_goTypes = []any{
 	(Status)(0),                      // 0: gantry.v1.Status
 	(Health)(0),                      // 1: gantry.v1.Health
-	(*ServiceRef)(nil),               // 2: gantry.v1.ServiceRef
-	(*Check)(nil),                    // 3: gantry.v1.Check
-	(*HTTPProbe)(nil),                // 4: gantry.v1.HTTPProbe
-	(*TCPProbe)(nil),                 // 5: gantry.v1.TCPProbe
-	(*GRPCProbe)(nil),                // 6: gantry.v1.GRPCProbe
-	(*Instance)(nil),                 // 7: gantry.v1.Instance
-	(*Override)(nil),                 // 8: gantry.v1.Override
-	(*ServiceSettings)(nil),          // 9: gantry.v1.ServiceSettings
-	(*Service)(nil),                  // 10: gantry.v1.Service
-	(*Namespace)(nil),                // 11: gantry.v1.Namespace
-	(*RegisterRequest)(nil),          // 12: gantry.v1.RegisterRequest
-	(*RegisterResponse)(nil),         // 13: gantry.v1.RegisterResponse
-	(*BeatRequest)(nil),              // 14: gantry.v1.BeatRequest
-	(*BeatResponse)(nil),             // 15: gantry.v1.BeatResponse
-	(*DeregisterRequest)(nil),        // 16: gantry.v1.DeregisterRequest
-	(*DeregisterResponse)(nil),       // 17: gantry.v1.DeregisterResponse
-	(*LookupRequest)(nil),            // 18: gantry.v1.LookupRequest
-	(*WatchRequest)(nil),             // 19: gantry.v1.WatchRequest
-	(*Subscription)(nil),             // 20: gantry.v1.Subscription
-	(*ServiceEvent)(nil),             // 21: gantry.v1.ServiceEvent
-	(*ListServicesRequest)(nil),      // 22: gantry.v1.ListServicesRequest
-	(*ListServicesResponse)(nil),     // 23: gantry.v1.ListServicesResponse
-	(*ListInstancesRequest)(nil),     // 24: gantry.v1.ListInstancesRequest
-	(*ListInstancesResponse)(nil),    // 25: gantry.v1.ListInstancesResponse
-	(*SetOverrideRequest)(nil),       // 26: gantry.v1.SetOverrideRequest
-	(*SetOverrideResponse)(nil),      // 27: gantry.v1.SetOverrideResponse
-	(*DrainRequest)(nil),             // 28: gantry.v1.DrainRequest
-	(*DrainResponse)(nil),            // 29: gantry.v1.DrainResponse
-	(*ConfigureServiceRequest)(nil),  // 30: gantry.v1.ConfigureServiceRequest
-	(*ConfigureServiceResponse)(nil), // 31: gantry.v1.ConfigureServiceResponse
-	(*ListNamespacesRequest)(nil),    // 32: gantry.v1.ListNamespacesRequest
-	(*ListNamespacesResponse)(nil),   // 33: gantry.v1.ListNamespacesResponse
-	(*CreateNamespaceRequest)(nil),   // 34: gantry.v1.CreateNamespaceRequest
-	(*CreateNamespaceResponse)(nil),  // 35: gantry.v1.CreateNamespaceResponse
-	(*DeleteNamespaceRequest)(nil),   // 36: gantry.v1.DeleteNamespaceRequest
-	(*DeleteNamespaceResponse)(nil),  // 37: gantry.v1.DeleteNamespaceResponse
-	nil,                              // 38: gantry.v1.HTTPProbe.HeadersEntry
-	nil,                              // 39: gantry.v1.Instance.PortsEntry
-	nil,                              // 40: gantry.v1.Instance.LabelsEntry
-	nil,                              // 41: gantry.v1.Instance.MetadataEntry
-	nil,                              // 42: gantry.v1.ServiceSettings.MetadataEntry
-	nil,                              // 43: gantry.v1.LookupRequest.LabelsEntry
-	nil,                              // 44: gantry.v1.ListInstancesRequest.LabelsEntry
-	(*durationpb.Duration)(nil),      // 45: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),    // 46: google.protobuf.Timestamp
+	(CheckStatus)(0),                 // 2: gantry.v1.CheckStatus
+	(*ServiceRef)(nil),               // 3: gantry.v1.ServiceRef
+	(*Check)(nil),                    // 4: gantry.v1.Check
+	(*TTLProbe)(nil),                 // 5: gantry.v1.TTLProbe
+	(*CheckState)(nil),               // 6: gantry.v1.CheckState
+	(*HTTPProbe)(nil),                // 7: gantry.v1.HTTPProbe
+	(*TCPProbe)(nil),                 // 8: gantry.v1.TCPProbe
+	(*GRPCProbe)(nil),                // 9: gantry.v1.GRPCProbe
+	(*Instance)(nil),                 // 10: gantry.v1.Instance
+	(*Override)(nil),                 // 11: gantry.v1.Override
+	(*ServiceSettings)(nil),          // 12: gantry.v1.ServiceSettings
+	(*Service)(nil),                  // 13: gantry.v1.Service
+	(*Namespace)(nil),                // 14: gantry.v1.Namespace
+	(*RegisterRequest)(nil),          // 15: gantry.v1.RegisterRequest
+	(*RegisterResponse)(nil),         // 16: gantry.v1.RegisterResponse
+	(*BeatRequest)(nil),              // 17: gantry.v1.BeatRequest
+	(*BeatResponse)(nil),             // 18: gantry.v1.BeatResponse
+	(*DeregisterRequest)(nil),        // 19: gantry.v1.DeregisterRequest
+	(*DeregisterResponse)(nil),       // 20: gantry.v1.DeregisterResponse
+	(*ReportCheckRequest)(nil),       // 21: gantry.v1.ReportCheckRequest
+	(*ReportCheckResponse)(nil),      // 22: gantry.v1.ReportCheckResponse
+	(*LookupRequest)(nil),            // 23: gantry.v1.LookupRequest
+	(*WatchRequest)(nil),             // 24: gantry.v1.WatchRequest
+	(*Subscription)(nil),             // 25: gantry.v1.Subscription
+	(*ServiceEvent)(nil),             // 26: gantry.v1.ServiceEvent
+	(*ListServicesRequest)(nil),      // 27: gantry.v1.ListServicesRequest
+	(*ListServicesResponse)(nil),     // 28: gantry.v1.ListServicesResponse
+	(*ListInstancesRequest)(nil),     // 29: gantry.v1.ListInstancesRequest
+	(*ListInstancesResponse)(nil),    // 30: gantry.v1.ListInstancesResponse
+	(*SetOverrideRequest)(nil),       // 31: gantry.v1.SetOverrideRequest
+	(*SetOverrideResponse)(nil),      // 32: gantry.v1.SetOverrideResponse
+	(*DrainRequest)(nil),             // 33: gantry.v1.DrainRequest
+	(*DrainResponse)(nil),            // 34: gantry.v1.DrainResponse
+	(*ConfigureServiceRequest)(nil),  // 35: gantry.v1.ConfigureServiceRequest
+	(*ConfigureServiceResponse)(nil), // 36: gantry.v1.ConfigureServiceResponse
+	(*ListNamespacesRequest)(nil),    // 37: gantry.v1.ListNamespacesRequest
+	(*ListNamespacesResponse)(nil),   // 38: gantry.v1.ListNamespacesResponse
+	(*CreateNamespaceRequest)(nil),   // 39: gantry.v1.CreateNamespaceRequest
+	(*CreateNamespaceResponse)(nil),  // 40: gantry.v1.CreateNamespaceResponse
+	(*DeleteNamespaceRequest)(nil),   // 41: gantry.v1.DeleteNamespaceRequest
+	(*DeleteNamespaceResponse)(nil),  // 42: gantry.v1.DeleteNamespaceResponse
+	nil,                              // 43: gantry.v1.HTTPProbe.HeadersEntry
+	nil,                              // 44: gantry.v1.Instance.PortsEntry
+	nil,                              // 45: gantry.v1.Instance.LabelsEntry
+	nil,                              // 46: gantry.v1.Instance.MetadataEntry
+	nil,                              // 47: gantry.v1.ServiceSettings.MetadataEntry
+	nil,                              // 48: gantry.v1.LookupRequest.LabelsEntry
+	nil,                              // 49: gantry.v1.ListInstancesRequest.LabelsEntry
+	(*durationpb.Duration)(nil),      // 50: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),    // 51: google.protobuf.Timestamp
 }
 var file_gantry_v1_instance_proto_depIdxs = []int32{
-	4,  // 0: gantry.v1.Check.http:type_name -> gantry.v1.HTTPProbe
-	5,  // 1: gantry.v1.Check.tcp:type_name -> gantry.v1.TCPProbe
-	6,  // 2: gantry.v1.Check.grpc:type_name -> gantry.v1.GRPCProbe
-	45, // 3: gantry.v1.Check.interval:type_name -> google.protobuf.Duration
-	45, // 4: gantry.v1.Check.timeout:type_name -> google.protobuf.Duration
-	38, // 5: gantry.v1.HTTPProbe.headers:type_name -> gantry.v1.HTTPProbe.HeadersEntry
-	39, // 6: gantry.v1.Instance.ports:type_name -> gantry.v1.Instance.PortsEntry
-	40, // 7: gantry.v1.Instance.labels:type_name -> gantry.v1.Instance.LabelsEntry
-	41, // 8: gantry.v1.Instance.metadata:type_name -> gantry.v1.Instance.MetadataEntry
-	0,  // 9: gantry.v1.Instance.status:type_name -> gantry.v1.Status
-	3,  // 10: gantry.v1.Instance.checks:type_name -> gantry.v1.Check
-	45, // 11: gantry.v1.Instance.ttl:type_name -> google.protobuf.Duration
-	45, // 12: gantry.v1.Instance.remove_after:type_name -> google.protobuf.Duration
-	1,  // 13: gantry.v1.Instance.health:type_name -> gantry.v1.Health
-	46, // 14: gantry.v1.Instance.registered_at:type_name -> google.protobuf.Timestamp
-	46, // 15: gantry.v1.Instance.changed_at:type_name -> google.protobuf.Timestamp
-	8,  // 16: gantry.v1.Instance.override:type_name -> gantry.v1.Override
-	2,  // 17: gantry.v1.Instance.service:type_name -> gantry.v1.ServiceRef
-	0,  // 18: gantry.v1.Override.status:type_name -> gantry.v1.Status
-	46, // 19: gantry.v1.Override.at:type_name -> google.protobuf.Timestamp
-	42, // 20: gantry.v1.ServiceSettings.metadata:type_name -> gantry.v1.ServiceSettings.MetadataEntry
-	2,  // 21: gantry.v1.Service.ref:type_name -> gantry.v1.ServiceRef
-	9,  // 22: gantry.v1.Service.settings:type_name -> gantry.v1.ServiceSettings
-	46, // 23: gantry.v1.Namespace.created_at:type_name -> google.protobuf.Timestamp
-	2,  // 24: gantry.v1.RegisterRequest.service:type_name -> gantry.v1.ServiceRef
-	7,  // 25: gantry.v1.RegisterRequest.instance:type_name -> gantry.v1.Instance
-	45, // 26: gantry.v1.RegisterResponse.beat_interval:type_name -> google.protobuf.Duration
-	2,  // 27: gantry.v1.BeatRequest.service:type_name -> gantry.v1.ServiceRef
-	2,  // 28: gantry.v1.DeregisterRequest.service:type_name -> gantry.v1.ServiceRef
-	2,  // 29: gantry.v1.LookupRequest.service:type_name -> gantry.v1.ServiceRef
-	43, // 30: gantry.v1.LookupRequest.labels:type_name -> gantry.v1.LookupRequest.LabelsEntry
-	20, // 31: gantry.v1.WatchRequest.subscriptions:type_name -> gantry.v1.Subscription
-	2,  // 32: gantry.v1.Subscription.service:type_name -> gantry.v1.ServiceRef
-	2,  // 33: gantry.v1.ServiceEvent.service:type_name -> gantry.v1.ServiceRef
-	7,  // 34: gantry.v1.ServiceEvent.instances:type_name -> gantry.v1.Instance
-	10, // 35: gantry.v1.ListServicesResponse.services:type_name -> gantry.v1.Service
-	2,  // 36: gantry.v1.ListInstancesRequest.service:type_name -> gantry.v1.ServiceRef
-	44, // 37: gantry.v1.ListInstancesRequest.labels:type_name -> gantry.v1.ListInstancesRequest.LabelsEntry
-	7,  // 38: gantry.v1.ListInstancesResponse.instances:type_name -> gantry.v1.Instance
-	2,  // 39: gantry.v1.SetOverrideRequest.service:type_name -> gantry.v1.ServiceRef
-	0,  // 40: gantry.v1.SetOverrideRequest.status:type_name -> gantry.v1.Status
-	7,  // 41: gantry.v1.SetOverrideResponse.instance:type_name -> gantry.v1.Instance
-	2,  // 42: gantry.v1.DrainRequest.service:type_name -> gantry.v1.ServiceRef
-	45, // 43: gantry.v1.DrainRequest.wait:type_name -> google.protobuf.Duration
-	2,  // 44: gantry.v1.ConfigureServiceRequest.service:type_name -> gantry.v1.ServiceRef
-	9,  // 45: gantry.v1.ConfigureServiceRequest.settings:type_name -> gantry.v1.ServiceSettings
-	11, // 46: gantry.v1.ListNamespacesResponse.namespaces:type_name -> gantry.v1.Namespace
-	11, // 47: gantry.v1.CreateNamespaceRequest.namespace:type_name -> gantry.v1.Namespace
-	12, // 48: gantry.v1.InstanceService.Register:input_type -> gantry.v1.RegisterRequest
-	14, // 49: gantry.v1.InstanceService.Beat:input_type -> gantry.v1.BeatRequest
-	16, // 50: gantry.v1.InstanceService.Deregister:input_type -> gantry.v1.DeregisterRequest
-	18, // 51: gantry.v1.InstanceService.Lookup:input_type -> gantry.v1.LookupRequest
-	19, // 52: gantry.v1.InstanceService.Watch:input_type -> gantry.v1.WatchRequest
-	22, // 53: gantry.v1.InstanceService.ListServices:input_type -> gantry.v1.ListServicesRequest
-	24, // 54: gantry.v1.InstanceService.ListInstances:input_type -> gantry.v1.ListInstancesRequest
-	26, // 55: gantry.v1.InstanceService.SetOverride:input_type -> gantry.v1.SetOverrideRequest
-	28, // 56: gantry.v1.InstanceService.Drain:input_type -> gantry.v1.DrainRequest
-	30, // 57: gantry.v1.InstanceService.ConfigureService:input_type -> gantry.v1.ConfigureServiceRequest
-	32, // 58: gantry.v1.InstanceService.ListNamespaces:input_type -> gantry.v1.ListNamespacesRequest
-	34, // 59: gantry.v1.InstanceService.CreateNamespace:input_type -> gantry.v1.CreateNamespaceRequest
-	36, // 60: gantry.v1.InstanceService.DeleteNamespace:input_type -> gantry.v1.DeleteNamespaceRequest
-	13, // 61: gantry.v1.InstanceService.Register:output_type -> gantry.v1.RegisterResponse
-	15, // 62: gantry.v1.InstanceService.Beat:output_type -> gantry.v1.BeatResponse
-	17, // 63: gantry.v1.InstanceService.Deregister:output_type -> gantry.v1.DeregisterResponse
-	21, // 64: gantry.v1.InstanceService.Lookup:output_type -> gantry.v1.ServiceEvent
-	21, // 65: gantry.v1.InstanceService.Watch:output_type -> gantry.v1.ServiceEvent
-	23, // 66: gantry.v1.InstanceService.ListServices:output_type -> gantry.v1.ListServicesResponse
-	25, // 67: gantry.v1.InstanceService.ListInstances:output_type -> gantry.v1.ListInstancesResponse
-	27, // 68: gantry.v1.InstanceService.SetOverride:output_type -> gantry.v1.SetOverrideResponse
-	29, // 69: gantry.v1.InstanceService.Drain:output_type -> gantry.v1.DrainResponse
-	31, // 70: gantry.v1.InstanceService.ConfigureService:output_type -> gantry.v1.ConfigureServiceResponse
-	33, // 71: gantry.v1.InstanceService.ListNamespaces:output_type -> gantry.v1.ListNamespacesResponse
-	35, // 72: gantry.v1.InstanceService.CreateNamespace:output_type -> gantry.v1.CreateNamespaceResponse
-	37, // 73: gantry.v1.InstanceService.DeleteNamespace:output_type -> gantry.v1.DeleteNamespaceResponse
-	61, // [61:74] is the sub-list for method output_type
-	48, // [48:61] is the sub-list for method input_type
-	48, // [48:48] is the sub-list for extension type_name
-	48, // [48:48] is the sub-list for extension extendee
-	0,  // [0:48] is the sub-list for field type_name
+	7,  // 0: gantry.v1.Check.http:type_name -> gantry.v1.HTTPProbe
+	8,  // 1: gantry.v1.Check.tcp:type_name -> gantry.v1.TCPProbe
+	9,  // 2: gantry.v1.Check.grpc:type_name -> gantry.v1.GRPCProbe
+	5,  // 3: gantry.v1.Check.ttl:type_name -> gantry.v1.TTLProbe
+	50, // 4: gantry.v1.Check.interval:type_name -> google.protobuf.Duration
+	50, // 5: gantry.v1.Check.timeout:type_name -> google.protobuf.Duration
+	2,  // 6: gantry.v1.Check.initial:type_name -> gantry.v1.CheckStatus
+	50, // 7: gantry.v1.Check.deregister_after:type_name -> google.protobuf.Duration
+	50, // 8: gantry.v1.TTLProbe.ttl:type_name -> google.protobuf.Duration
+	2,  // 9: gantry.v1.CheckState.status:type_name -> gantry.v1.CheckStatus
+	51, // 10: gantry.v1.CheckState.at:type_name -> google.protobuf.Timestamp
+	43, // 11: gantry.v1.HTTPProbe.headers:type_name -> gantry.v1.HTTPProbe.HeadersEntry
+	44, // 12: gantry.v1.Instance.ports:type_name -> gantry.v1.Instance.PortsEntry
+	45, // 13: gantry.v1.Instance.labels:type_name -> gantry.v1.Instance.LabelsEntry
+	46, // 14: gantry.v1.Instance.metadata:type_name -> gantry.v1.Instance.MetadataEntry
+	0,  // 15: gantry.v1.Instance.status:type_name -> gantry.v1.Status
+	4,  // 16: gantry.v1.Instance.checks:type_name -> gantry.v1.Check
+	50, // 17: gantry.v1.Instance.ttl:type_name -> google.protobuf.Duration
+	50, // 18: gantry.v1.Instance.remove_after:type_name -> google.protobuf.Duration
+	1,  // 19: gantry.v1.Instance.health:type_name -> gantry.v1.Health
+	51, // 20: gantry.v1.Instance.registered_at:type_name -> google.protobuf.Timestamp
+	51, // 21: gantry.v1.Instance.changed_at:type_name -> google.protobuf.Timestamp
+	11, // 22: gantry.v1.Instance.override:type_name -> gantry.v1.Override
+	3,  // 23: gantry.v1.Instance.service:type_name -> gantry.v1.ServiceRef
+	6,  // 24: gantry.v1.Instance.check_states:type_name -> gantry.v1.CheckState
+	0,  // 25: gantry.v1.Override.status:type_name -> gantry.v1.Status
+	51, // 26: gantry.v1.Override.at:type_name -> google.protobuf.Timestamp
+	47, // 27: gantry.v1.ServiceSettings.metadata:type_name -> gantry.v1.ServiceSettings.MetadataEntry
+	3,  // 28: gantry.v1.Service.ref:type_name -> gantry.v1.ServiceRef
+	12, // 29: gantry.v1.Service.settings:type_name -> gantry.v1.ServiceSettings
+	51, // 30: gantry.v1.Namespace.created_at:type_name -> google.protobuf.Timestamp
+	3,  // 31: gantry.v1.RegisterRequest.service:type_name -> gantry.v1.ServiceRef
+	10, // 32: gantry.v1.RegisterRequest.instance:type_name -> gantry.v1.Instance
+	50, // 33: gantry.v1.RegisterResponse.beat_interval:type_name -> google.protobuf.Duration
+	3,  // 34: gantry.v1.BeatRequest.service:type_name -> gantry.v1.ServiceRef
+	3,  // 35: gantry.v1.DeregisterRequest.service:type_name -> gantry.v1.ServiceRef
+	3,  // 36: gantry.v1.ReportCheckRequest.service:type_name -> gantry.v1.ServiceRef
+	2,  // 37: gantry.v1.ReportCheckRequest.status:type_name -> gantry.v1.CheckStatus
+	3,  // 38: gantry.v1.LookupRequest.service:type_name -> gantry.v1.ServiceRef
+	48, // 39: gantry.v1.LookupRequest.labels:type_name -> gantry.v1.LookupRequest.LabelsEntry
+	25, // 40: gantry.v1.WatchRequest.subscriptions:type_name -> gantry.v1.Subscription
+	3,  // 41: gantry.v1.Subscription.service:type_name -> gantry.v1.ServiceRef
+	3,  // 42: gantry.v1.ServiceEvent.service:type_name -> gantry.v1.ServiceRef
+	10, // 43: gantry.v1.ServiceEvent.instances:type_name -> gantry.v1.Instance
+	13, // 44: gantry.v1.ListServicesResponse.services:type_name -> gantry.v1.Service
+	3,  // 45: gantry.v1.ListInstancesRequest.service:type_name -> gantry.v1.ServiceRef
+	49, // 46: gantry.v1.ListInstancesRequest.labels:type_name -> gantry.v1.ListInstancesRequest.LabelsEntry
+	10, // 47: gantry.v1.ListInstancesResponse.instances:type_name -> gantry.v1.Instance
+	3,  // 48: gantry.v1.SetOverrideRequest.service:type_name -> gantry.v1.ServiceRef
+	0,  // 49: gantry.v1.SetOverrideRequest.status:type_name -> gantry.v1.Status
+	10, // 50: gantry.v1.SetOverrideResponse.instance:type_name -> gantry.v1.Instance
+	3,  // 51: gantry.v1.DrainRequest.service:type_name -> gantry.v1.ServiceRef
+	50, // 52: gantry.v1.DrainRequest.wait:type_name -> google.protobuf.Duration
+	3,  // 53: gantry.v1.ConfigureServiceRequest.service:type_name -> gantry.v1.ServiceRef
+	12, // 54: gantry.v1.ConfigureServiceRequest.settings:type_name -> gantry.v1.ServiceSettings
+	14, // 55: gantry.v1.ListNamespacesResponse.namespaces:type_name -> gantry.v1.Namespace
+	14, // 56: gantry.v1.CreateNamespaceRequest.namespace:type_name -> gantry.v1.Namespace
+	15, // 57: gantry.v1.InstanceService.Register:input_type -> gantry.v1.RegisterRequest
+	17, // 58: gantry.v1.InstanceService.Beat:input_type -> gantry.v1.BeatRequest
+	19, // 59: gantry.v1.InstanceService.Deregister:input_type -> gantry.v1.DeregisterRequest
+	21, // 60: gantry.v1.InstanceService.ReportCheck:input_type -> gantry.v1.ReportCheckRequest
+	23, // 61: gantry.v1.InstanceService.Lookup:input_type -> gantry.v1.LookupRequest
+	24, // 62: gantry.v1.InstanceService.Watch:input_type -> gantry.v1.WatchRequest
+	27, // 63: gantry.v1.InstanceService.ListServices:input_type -> gantry.v1.ListServicesRequest
+	29, // 64: gantry.v1.InstanceService.ListInstances:input_type -> gantry.v1.ListInstancesRequest
+	31, // 65: gantry.v1.InstanceService.SetOverride:input_type -> gantry.v1.SetOverrideRequest
+	33, // 66: gantry.v1.InstanceService.Drain:input_type -> gantry.v1.DrainRequest
+	35, // 67: gantry.v1.InstanceService.ConfigureService:input_type -> gantry.v1.ConfigureServiceRequest
+	37, // 68: gantry.v1.InstanceService.ListNamespaces:input_type -> gantry.v1.ListNamespacesRequest
+	39, // 69: gantry.v1.InstanceService.CreateNamespace:input_type -> gantry.v1.CreateNamespaceRequest
+	41, // 70: gantry.v1.InstanceService.DeleteNamespace:input_type -> gantry.v1.DeleteNamespaceRequest
+	16, // 71: gantry.v1.InstanceService.Register:output_type -> gantry.v1.RegisterResponse
+	18, // 72: gantry.v1.InstanceService.Beat:output_type -> gantry.v1.BeatResponse
+	20, // 73: gantry.v1.InstanceService.Deregister:output_type -> gantry.v1.DeregisterResponse
+	22, // 74: gantry.v1.InstanceService.ReportCheck:output_type -> gantry.v1.ReportCheckResponse
+	26, // 75: gantry.v1.InstanceService.Lookup:output_type -> gantry.v1.ServiceEvent
+	26, // 76: gantry.v1.InstanceService.Watch:output_type -> gantry.v1.ServiceEvent
+	28, // 77: gantry.v1.InstanceService.ListServices:output_type -> gantry.v1.ListServicesResponse
+	30, // 78: gantry.v1.InstanceService.ListInstances:output_type -> gantry.v1.ListInstancesResponse
+	32, // 79: gantry.v1.InstanceService.SetOverride:output_type -> gantry.v1.SetOverrideResponse
+	34, // 80: gantry.v1.InstanceService.Drain:output_type -> gantry.v1.DrainResponse
+	36, // 81: gantry.v1.InstanceService.ConfigureService:output_type -> gantry.v1.ConfigureServiceResponse
+	38, // 82: gantry.v1.InstanceService.ListNamespaces:output_type -> gantry.v1.ListNamespacesResponse
+	40, // 83: gantry.v1.InstanceService.CreateNamespace:output_type -> gantry.v1.CreateNamespaceResponse
+	42, // 84: gantry.v1.InstanceService.DeleteNamespace:output_type -> gantry.v1.DeleteNamespaceResponse
+	71, // [71:85] is the sub-list for method output_type
+	57, // [57:71] is the sub-list for method input_type
+	57, // [57:57] is the sub-list for extension type_name
+	57, // [57:57] is the sub-list for extension extendee
+	0,  // [0:57] is the sub-list for field type_name
 }
 
 func init() { file_gantry_v1_instance_proto_init() }
@@ -2859,18 +3241,19 @@ func file_gantry_v1_instance_proto_init() {
 		(*Check_Http)(nil),
 		(*Check_Tcp)(nil),
 		(*Check_Grpc)(nil),
+		(*Check_Ttl)(nil),
 	}
-	file_gantry_v1_instance_proto_msgTypes[5].OneofWrappers = []any{}
-	file_gantry_v1_instance_proto_msgTypes[6].OneofWrappers = []any{}
 	file_gantry_v1_instance_proto_msgTypes[7].OneofWrappers = []any{}
-	file_gantry_v1_instance_proto_msgTypes[24].OneofWrappers = []any{}
+	file_gantry_v1_instance_proto_msgTypes[8].OneofWrappers = []any{}
+	file_gantry_v1_instance_proto_msgTypes[9].OneofWrappers = []any{}
+	file_gantry_v1_instance_proto_msgTypes[28].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gantry_v1_instance_proto_rawDesc), len(file_gantry_v1_instance_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   43,
+			NumEnums:      3,
+			NumMessages:   47,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

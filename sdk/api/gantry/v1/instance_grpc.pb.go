@@ -22,6 +22,7 @@ const (
 	InstanceService_Register_FullMethodName         = "/gantry.v1.InstanceService/Register"
 	InstanceService_Beat_FullMethodName             = "/gantry.v1.InstanceService/Beat"
 	InstanceService_Deregister_FullMethodName       = "/gantry.v1.InstanceService/Deregister"
+	InstanceService_ReportCheck_FullMethodName      = "/gantry.v1.InstanceService/ReportCheck"
 	InstanceService_Lookup_FullMethodName           = "/gantry.v1.InstanceService/Lookup"
 	InstanceService_Watch_FullMethodName            = "/gantry.v1.InstanceService/Watch"
 	InstanceService_ListServices_FullMethodName     = "/gantry.v1.InstanceService/ListServices"
@@ -45,6 +46,8 @@ type InstanceServiceClient interface {
 	// `unknown`: register them again.
 	Beat(ctx context.Context, in *BeatRequest, opts ...grpc.CallOption) (*BeatResponse, error)
 	Deregister(ctx context.Context, in *DeregisterRequest, opts ...grpc.CallOption) (*DeregisterResponse, error)
+	// ReportCheck says what an instance found of itself, for a check with a TTLProbe.
+	ReportCheck(ctx context.Context, in *ReportCheckRequest, opts ...grpc.CallOption) (*ReportCheckResponse, error)
 	// Lookup answers from memory with the whole service.
 	Lookup(ctx context.Context, in *LookupRequest, opts ...grpc.CallOption) (*ServiceEvent, error)
 	// Watch sends the whole service once and then deltas.
@@ -95,6 +98,16 @@ func (c *instanceServiceClient) Deregister(ctx context.Context, in *DeregisterRe
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(DeregisterResponse)
 	err := c.cc.Invoke(ctx, InstanceService_Deregister_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *instanceServiceClient) ReportCheck(ctx context.Context, in *ReportCheckRequest, opts ...grpc.CallOption) (*ReportCheckResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReportCheckResponse)
+	err := c.cc.Invoke(ctx, InstanceService_ReportCheck_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -221,6 +234,8 @@ type InstanceServiceServer interface {
 	// `unknown`: register them again.
 	Beat(context.Context, *BeatRequest) (*BeatResponse, error)
 	Deregister(context.Context, *DeregisterRequest) (*DeregisterResponse, error)
+	// ReportCheck says what an instance found of itself, for a check with a TTLProbe.
+	ReportCheck(context.Context, *ReportCheckRequest) (*ReportCheckResponse, error)
 	// Lookup answers from memory with the whole service.
 	Lookup(context.Context, *LookupRequest) (*ServiceEvent, error)
 	// Watch sends the whole service once and then deltas.
@@ -255,6 +270,9 @@ func (UnimplementedInstanceServiceServer) Beat(context.Context, *BeatRequest) (*
 }
 func (UnimplementedInstanceServiceServer) Deregister(context.Context, *DeregisterRequest) (*DeregisterResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Deregister not implemented")
+}
+func (UnimplementedInstanceServiceServer) ReportCheck(context.Context, *ReportCheckRequest) (*ReportCheckResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ReportCheck not implemented")
 }
 func (UnimplementedInstanceServiceServer) Lookup(context.Context, *LookupRequest) (*ServiceEvent, error) {
 	return nil, status.Error(codes.Unimplemented, "method Lookup not implemented")
@@ -357,6 +375,24 @@ func _InstanceService_Deregister_Handler(srv interface{}, ctx context.Context, d
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(InstanceServiceServer).Deregister(ctx, req.(*DeregisterRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _InstanceService_ReportCheck_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReportCheckRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(InstanceServiceServer).ReportCheck(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: InstanceService_ReportCheck_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(InstanceServiceServer).ReportCheck(ctx, req.(*ReportCheckRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -552,6 +588,10 @@ var InstanceService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Deregister",
 			Handler:    _InstanceService_Deregister_Handler,
+		},
+		{
+			MethodName: "ReportCheck",
+			Handler:    _InstanceService_ReportCheck_Handler,
 		},
 		{
 			MethodName: "Lookup",

@@ -41,6 +41,9 @@ const (
 	// InstanceServiceDeregisterProcedure is the fully-qualified name of the InstanceService's
 	// Deregister RPC.
 	InstanceServiceDeregisterProcedure = "/gantry.v1.InstanceService/Deregister"
+	// InstanceServiceReportCheckProcedure is the fully-qualified name of the InstanceService's
+	// ReportCheck RPC.
+	InstanceServiceReportCheckProcedure = "/gantry.v1.InstanceService/ReportCheck"
 	// InstanceServiceLookupProcedure is the fully-qualified name of the InstanceService's Lookup RPC.
 	InstanceServiceLookupProcedure = "/gantry.v1.InstanceService/Lookup"
 	// InstanceServiceWatchProcedure is the fully-qualified name of the InstanceService's Watch RPC.
@@ -79,6 +82,8 @@ type InstanceServiceClient interface {
 	// `unknown`: register them again.
 	Beat(context.Context, *v1.BeatRequest) (*v1.BeatResponse, error)
 	Deregister(context.Context, *v1.DeregisterRequest) (*v1.DeregisterResponse, error)
+	// ReportCheck says what an instance found of itself, for a check with a TTLProbe.
+	ReportCheck(context.Context, *v1.ReportCheckRequest) (*v1.ReportCheckResponse, error)
 	// Lookup answers from memory with the whole service.
 	Lookup(context.Context, *v1.LookupRequest) (*v1.ServiceEvent, error)
 	// Watch sends the whole service once and then deltas.
@@ -124,6 +129,12 @@ func NewInstanceServiceClient(httpClient connect.HTTPClient, baseURL string, opt
 			httpClient,
 			baseURL+InstanceServiceDeregisterProcedure,
 			connect.WithSchema(instanceServiceMethods.ByName("Deregister")),
+			connect.WithClientOptions(opts...),
+		),
+		reportCheck: connect.NewClient[v1.ReportCheckRequest, v1.ReportCheckResponse](
+			httpClient,
+			baseURL+InstanceServiceReportCheckProcedure,
+			connect.WithSchema(instanceServiceMethods.ByName("ReportCheck")),
 			connect.WithClientOptions(opts...),
 		),
 		lookup: connect.NewClient[v1.LookupRequest, v1.ServiceEvent](
@@ -198,6 +209,7 @@ type instanceServiceClient struct {
 	register         *connect.Client[v1.RegisterRequest, v1.RegisterResponse]
 	beat             *connect.Client[v1.BeatRequest, v1.BeatResponse]
 	deregister       *connect.Client[v1.DeregisterRequest, v1.DeregisterResponse]
+	reportCheck      *connect.Client[v1.ReportCheckRequest, v1.ReportCheckResponse]
 	lookup           *connect.Client[v1.LookupRequest, v1.ServiceEvent]
 	watch            *connect.Client[v1.WatchRequest, v1.ServiceEvent]
 	listServices     *connect.Client[v1.ListServicesRequest, v1.ListServicesResponse]
@@ -231,6 +243,15 @@ func (c *instanceServiceClient) Beat(ctx context.Context, req *v1.BeatRequest) (
 // Deregister calls gantry.v1.InstanceService.Deregister.
 func (c *instanceServiceClient) Deregister(ctx context.Context, req *v1.DeregisterRequest) (*v1.DeregisterResponse, error) {
 	response, err := c.deregister.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ReportCheck calls gantry.v1.InstanceService.ReportCheck.
+func (c *instanceServiceClient) ReportCheck(ctx context.Context, req *v1.ReportCheckRequest) (*v1.ReportCheckResponse, error) {
+	response, err := c.reportCheck.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -332,6 +353,8 @@ type InstanceServiceHandler interface {
 	// `unknown`: register them again.
 	Beat(context.Context, *v1.BeatRequest) (*v1.BeatResponse, error)
 	Deregister(context.Context, *v1.DeregisterRequest) (*v1.DeregisterResponse, error)
+	// ReportCheck says what an instance found of itself, for a check with a TTLProbe.
+	ReportCheck(context.Context, *v1.ReportCheckRequest) (*v1.ReportCheckResponse, error)
 	// Lookup answers from memory with the whole service.
 	Lookup(context.Context, *v1.LookupRequest) (*v1.ServiceEvent, error)
 	// Watch sends the whole service once and then deltas.
@@ -373,6 +396,12 @@ func NewInstanceServiceHandler(svc InstanceServiceHandler, opts ...connect.Handl
 		InstanceServiceDeregisterProcedure,
 		svc.Deregister,
 		connect.WithSchema(instanceServiceMethods.ByName("Deregister")),
+		connect.WithHandlerOptions(opts...),
+	)
+	instanceServiceReportCheckHandler := connect.NewUnaryHandlerSimple(
+		InstanceServiceReportCheckProcedure,
+		svc.ReportCheck,
+		connect.WithSchema(instanceServiceMethods.ByName("ReportCheck")),
 		connect.WithHandlerOptions(opts...),
 	)
 	instanceServiceLookupHandler := connect.NewUnaryHandlerSimple(
@@ -447,6 +476,8 @@ func NewInstanceServiceHandler(svc InstanceServiceHandler, opts ...connect.Handl
 			instanceServiceBeatHandler.ServeHTTP(w, r)
 		case InstanceServiceDeregisterProcedure:
 			instanceServiceDeregisterHandler.ServeHTTP(w, r)
+		case InstanceServiceReportCheckProcedure:
+			instanceServiceReportCheckHandler.ServeHTTP(w, r)
 		case InstanceServiceLookupProcedure:
 			instanceServiceLookupHandler.ServeHTTP(w, r)
 		case InstanceServiceWatchProcedure:
@@ -486,6 +517,10 @@ func (UnimplementedInstanceServiceHandler) Beat(context.Context, *v1.BeatRequest
 
 func (UnimplementedInstanceServiceHandler) Deregister(context.Context, *v1.DeregisterRequest) (*v1.DeregisterResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("gantry.v1.InstanceService.Deregister is not implemented"))
+}
+
+func (UnimplementedInstanceServiceHandler) ReportCheck(context.Context, *v1.ReportCheckRequest) (*v1.ReportCheckResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("gantry.v1.InstanceService.ReportCheck is not implemented"))
 }
 
 func (UnimplementedInstanceServiceHandler) Lookup(context.Context, *v1.LookupRequest) (*v1.ServiceEvent, error) {
