@@ -22,7 +22,7 @@ func (s *Server) mounts() []mount {
 }
 
 func (s *Server) consul() http.Handler {
-	return consul.New(consul.Options{Instances: s.instances, Access: s.access, Node: s.settings.ConsulNode, Nodes: s.httpAddresses, Version: s.version,
+	return consul.New(consul.Options{Instances: s.instances, Access: s.access, Keys: s.keys, Node: s.settings.ConsulNode, Nodes: s.httpAddresses, Version: s.version,
 		Logger: s.log.With("part", "consul")})
 }
 

@@ -25,6 +25,7 @@ import (
 	"github.com/gantry-platform/gantry/internal/protocol/native"
 	"github.com/gantry-platform/gantry/internal/protocol/peer"
 	"github.com/gantry-platform/gantry/internal/release"
+	"github.com/gantry-platform/gantry/internal/release/keyvalue"
 	"github.com/gantry-platform/gantry/internal/state"
 )
 
@@ -54,6 +55,7 @@ type Server struct {
 	access    *access.Manager
 	instances *instance.Registry
 	releases  *release.Releaser
+	keys      *keyvalue.Keys
 	peers     *peer.Client
 	api       *native.API
 
@@ -182,6 +184,10 @@ func (s *Server) buildRooms() error {
 	if err != nil {
 		return err
 	}
+	s.keys, err = keyvalue.New(keyvalue.Options{Store: s.store, Releaser: s.releases, Logger: s.log.With("part", "keyvalue"), Registerer: s.metrics})
+	if err != nil {
+		return err
+	}
 	instanceOptions := instance.Options{Store: s.store, Logger: s.log.With("part", "instance"), Registerer: s.metrics,
 		NamespaceInUse: s.namespaceInUse, NamedProtocol: consul.Protocol}
 	apiOptions := native.Options{Store: s.store, Access: s.access, Releases: s.releases, Logger: s.log.With("part", "api"),
@@ -226,6 +232,7 @@ func (s *Server) startRooms(ctx context.Context) error {
 		return err
 	}
 	s.releases.Start()
+	s.keys.Start()
 	if s.cluster != nil {
 		s.workers.Go(func() { s.cluster.node.Keep(s.running, s.log) })
 	}
@@ -275,6 +282,9 @@ func (s *Server) Shutdown(ctx context.Context) {
 	s.stop()
 	if s.instances != nil {
 		logError(s.log, "closing the instances", s.instances.Close())
+	}
+	if s.keys != nil {
+		s.keys.Close()
 	}
 	if s.releases != nil {
 		s.releases.Close()

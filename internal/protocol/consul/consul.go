@@ -8,6 +8,7 @@ import (
 	"github.com/gantry-platform/gantry/internal/access"
 	"github.com/gantry-platform/gantry/internal/instance"
 	"github.com/gantry-platform/gantry/internal/protocol/edge"
+	"github.com/gantry-platform/gantry/internal/release/keyvalue"
 )
 
 // Prefix begins the paths that are Consul's.
@@ -26,6 +27,8 @@ const Version = "1.21.5"
 type Options struct {
 	Instances *instance.Registry
 	Access    *access.Manager
+	// Keys are served when they are there.
+	Keys *keyvalue.Keys
 	// Node is the name of the one node that agent-registered services belong to. It must be the same on all nodes of the cluster.
 	Node string
 	// Nodes answers host:port of the HTTP ports of all live nodes, this one first.
@@ -49,6 +52,10 @@ func New(options Options) *Handler {
 	}
 	h := &Handler{Options: options}
 	h.routes.add(h.status())
+	if h.Keys != nil {
+		h.routes.add(h.keyValues())
+		h.routes.add(h.sessions())
+	}
 	return h
 }
 
