@@ -23,6 +23,9 @@ type Draft struct {
 	Message   string
 	// ExpectedVersion compares with the latest version: 0 for "must not exist"; nil compares nothing.
 	ExpectedVersion *int64
+	// ExpectedRevision compares with the head's revision, so that a release or rollback in between is noticed too: 0 for "there never was
+	// one"; nil compares nothing.
+	ExpectedRevision *int64
 	// Release puts the version in force for all in the same step.
 	Release bool
 
@@ -46,7 +49,7 @@ type Published struct {
 // Publish stores a new version after validating it.
 //
 // Errors: Invalid for what policy refuses, each with its field and position; Conflict "document.version_conflict" when
-// ExpectedVersion does not hold; Precondition "document.rollout_under_way" for a release to all during a rollout, and
+// ExpectedVersion or ExpectedRevision does not hold; Precondition "document.rollout_under_way" for a release to all during a rollout, and
 // "secret.no_root_key"; TooLarge beyond the limits; Unavailable without quorum, when nothing was stored.
 func (r *Releaser) Publish(ctx context.Context, draft Draft) (*Published, error) {
 	draft.Ref = draft.Ref.normal()
@@ -65,6 +68,9 @@ func (r *Releaser) Publish(ctx context.Context, draft Draft) (*Published, error)
 		record = nil
 		answer.Unchanged = false
 		if err := e.expectLatest(draft.ExpectedVersion); err != nil {
+			return err
+		}
+		if err := e.expect(draft.ExpectedRevision); err != nil {
 			return err
 		}
 		same, err := r.isLatest(ctx, e, &draft)
