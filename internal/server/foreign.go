@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/gantry-platform/gantry/internal/protocol/consul"
+	"github.com/gantry-platform/gantry/internal/protocol/nacos"
 )
 
 // mount is a foreign language on the HTTP port: all paths that begin with one of its prefixes. They do not go through
@@ -18,6 +19,7 @@ type mount struct {
 func (s *Server) mounts() []mount {
 	return []mount{
 		{[]string{consul.Prefix}, s.consul()},
+		{[]string{nacos.Prefix}, s.nacos.Handler()},
 	}
 }
 
@@ -36,6 +38,15 @@ func (s *Server) httpAddresses() []string {
 		}
 	}
 	return all
+}
+
+// nacosNodes are the live nodes as Nacos's clients are told of them.
+func (s *Server) nacosNodes() []nacos.Node {
+	var nodes []nacos.Node
+	for _, node := range s.store.Nodes() {
+		nodes = append(nodes, nacos.Node{Name: node.Name, HTTP: node.HTTPAddress})
+	}
+	return nodes
 }
 
 // foreign serves the foreign languages, and next everything else.

@@ -22,6 +22,7 @@ import (
 	"github.com/gantry-platform/gantry/internal/instance"
 	"github.com/gantry-platform/gantry/internal/policy"
 	"github.com/gantry-platform/gantry/internal/protocol/consul"
+	"github.com/gantry-platform/gantry/internal/protocol/nacos"
 	"github.com/gantry-platform/gantry/internal/protocol/native"
 	"github.com/gantry-platform/gantry/internal/protocol/peer"
 	"github.com/gantry-platform/gantry/internal/release"
@@ -58,6 +59,7 @@ type Server struct {
 	keys      *keyvalue.Keys
 	peers     *peer.Client
 	api       *native.API
+	nacos     *nacos.API
 
 	http       []*http.Server
 	grpc       *grpc.Server
@@ -199,6 +201,7 @@ func (s *Server) buildRooms() error {
 	s.instances = instance.New(instanceOptions)
 	apiOptions.Instances = s.instances
 	s.api = native.New(apiOptions)
+	s.nacos = nacos.New(nacos.Options{Access: s.access, Instances: s.instances, Releases: s.releases, Logger: s.log.With("part", "nacos"), Nodes: s.nacosNodes})
 	return nil
 }
 
@@ -280,6 +283,9 @@ func (s *Server) Shutdown(ctx context.Context) {
 	}
 	s.stopServers(ctx)
 	s.stop()
+	if s.nacos != nil {
+		s.nacos.Close()
+	}
 	if s.instances != nil {
 		logError(s.log, "closing the instances", s.instances.Close())
 	}

@@ -34,6 +34,7 @@ type Node struct {
 type API struct {
 	Options
 	digests digests
+	pushes  pushes
 }
 
 // New makes the API.
@@ -41,5 +42,10 @@ func New(o Options) *API {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &API{Options: o}
+	a := &API{Options: o}
+	a.pushes.api = a
+	return a
 }
+
+// Close ends the pushes by UDP. Requests that still come are answered as before, without pushes.
+func (a *API) Close() { a.pushes.close() }

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/gantry-platform/gantry/internal/access"
-	"github.com/gantry-platform/gantry/internal/fault"
 	gantryv1 "github.com/gantry-platform/gantry/sdk/api/gantry/v1"
 )
 
@@ -48,18 +47,6 @@ func (a *API) logIn(ctx context.Context, user, password, source string) (*login,
 		}
 	}
 	return answer, nil
-}
-
-// identify says who sends a token from source; "" is nobody.
-func (a *API) identify(ctx context.Context, token, source string) (context.Context, error) {
-	if token == offToken && !a.Access.Disabled() {
-		return nil, fault.New(fault.Unauthenticated, "access.bad_token", "the token is of a server without authentication").Hinted("log in again")
-	}
-	identity, err := a.Access.Authenticate(ctx, access.Credential{Token: token, Source: source})
-	if err != nil {
-		return nil, err
-	}
-	return access.NewContext(ctx, identity), nil
 }
 
 // What operations ask for.

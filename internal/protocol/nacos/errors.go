@@ -9,12 +9,10 @@ import (
 
 // Codes of Nacos that its clients compare.
 const (
-	codeOK = 200
 	// codeBeatOK and codeBeatUnknown answer beats: after the latter the client registers again.
 	codeBeatOK      = 10200
 	codeBeatUnknown = 20404
 
-	resultSuccess          = 0
 	resultMissing          = 10000
 	resultDenied           = 10001
 	resultInvalid          = 20002
@@ -28,15 +26,54 @@ const (
 	resultServerError      = 30000
 )
 
+// Reasons that v1 answers in words of their own.
+const (
+	reasonNoConfig  = "nacos.no_config"
+	reasonBareFalse = "document.version_conflict"
+)
+
+// errNoConfig answers who asks for a configuration that is not there.
+func errNoConfig() *fault.Error {
+	return fault.New(fault.NotFound, reasonNoConfig, "config data not exist")
+}
+
+// resultWord is v2's message beside a code.
+func resultWord(code int) string {
+	switch code {
+	case resultMissing:
+		return "parameter missing"
+	case resultDenied:
+		return "access denied"
+	case resultInvalid:
+		return "parameter validate error"
+	case resultNotFound:
+		return "resource not found"
+	case resultConflict:
+		return "resource conflict"
+	case resultTooLarge:
+		return "config content size is over limit"
+	case resultInstanceNotFound:
+		return "instance not found"
+	case resultServiceNotFound:
+		return "service not exist"
+	case resultNamespaceUnknown:
+		return "namespace not exist"
+	case resultNamespaceExists:
+		return "namespace already exist"
+	default:
+		return "server error"
+	}
+}
+
 // statusOfError is the HTTP status of an error, and the error code of gRPC. Nacos knows no 401, and its clients take 403 for both, and 500 for a lost
 // compare-and-set.
 func statusOfError(err error) int {
 	switch fault.CodeOf(err) {
 	case fault.Unauthenticated:
 		return http.StatusForbidden
-	case fault.Conflict, fault.Precondition:
+	case fault.Conflict:
 		return http.StatusInternalServerError
-	case fault.AlreadyExists:
+	case fault.AlreadyExists, fault.Precondition:
 		return http.StatusBadRequest
 	default:
 		return edge.Status(err)
