@@ -167,7 +167,7 @@ func TestRegisteringAgainKeepsWhatChecksFound(t *testing.T) {
 	n.wantCheck("a", "two", warning, "") // without a ttl it is what its registrant says
 	n.wantHealth(loan, "a", "healthy")
 	n.advance(11 * time.Second)
-	n.wantHealth(loan, "a", "unhealthy")
+	n.await(loan, "the end of its silence", func(s *instance.Snapshot) bool { return s.Instance("a").Health == gantryv1.Health_HEALTH_UNHEALTHY })
 	if _, err := n.Edit(t.Context(), loan, "a", func(m *gantryv1.Instance) error { m.Checks = m.Checks[:1]; return nil }); err != nil {
 		t.Fatal(err)
 	}
