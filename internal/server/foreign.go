@@ -4,8 +4,10 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/gantry-platform/gantry/internal/protocol/apollo"
 	"github.com/gantry-platform/gantry/internal/protocol/consul"
 	"github.com/gantry-platform/gantry/internal/protocol/nacos"
+	"github.com/gantry-platform/gantry/internal/protocol/springconfig"
 )
 
 // mount is a foreign language on the HTTP port: all paths that begin with one of its prefixes. They do not go through
@@ -20,6 +22,8 @@ func (s *Server) mounts() []mount {
 	return []mount{
 		{[]string{consul.Prefix}, s.consul()},
 		{[]string{nacos.Prefix}, s.nacos.Handler()},
+		{apollo.Prefixes(), s.apollo},
+		{[]string{springconfig.Prefix}, springconfig.New(s.releases, s.access, s.log.With("part", "springconfig"))},
 	}
 }
 

@@ -21,6 +21,7 @@ import (
 	"github.com/gantry-platform/gantry/internal/fault"
 	"github.com/gantry-platform/gantry/internal/instance"
 	"github.com/gantry-platform/gantry/internal/policy"
+	"github.com/gantry-platform/gantry/internal/protocol/apollo"
 	"github.com/gantry-platform/gantry/internal/protocol/consul"
 	"github.com/gantry-platform/gantry/internal/protocol/nacos"
 	"github.com/gantry-platform/gantry/internal/protocol/native"
@@ -60,6 +61,7 @@ type Server struct {
 	peers     *peer.Client
 	api       *native.API
 	nacos     *nacos.API
+	apollo    *apollo.Handler
 
 	http       []*http.Server
 	grpc       *grpc.Server
@@ -202,7 +204,8 @@ func (s *Server) buildRooms() error {
 	apiOptions.Instances = s.instances
 	s.api = native.New(apiOptions)
 	s.nacos = nacos.New(nacos.Options{Access: s.access, Instances: s.instances, Releases: s.releases, Logger: s.log.With("part", "nacos"), Nodes: s.nacosNodes})
-	return nil
+	s.apollo, err = apollo.New(apollo.Options{Releases: s.releases, Access: s.access, Registerer: s.metrics, Logger: s.log.With("part", "apollo")})
+	return err
 }
 
 // namespaceInUse keeps a namespace that has documents.

@@ -177,3 +177,18 @@ func appendEscaped(to []byte, text string, key bool) []byte {
 	}
 	return to
 }
+
+// Nest undoes [Flatten]: dotted keys become nested objects, and indexes from 0 on without a gap lists, as in a properties file. Where a
+// key is both a value and a prefix of others, the value is left out.
+func Nest(pairs []Pair) (*Node, error) {
+	t := &propertyTree{root: &Node{Kind: Object}}
+	for _, p := range pairs {
+		if err := t.insert(property{key: p.Key, value: p.Value}); err != nil {
+			return nil, err
+		}
+	}
+	for i := range t.root.Fields {
+		listIndexed(t.root.Fields[i].Value)
+	}
+	return t.root, nil
+}

@@ -1,6 +1,7 @@
 package source_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"strings"
@@ -50,6 +51,31 @@ func TestPairsAreThoseOfSpring(t *testing.T) {
 		if _, err := source.Pairs(format, []byte("<a/>")); !fault.Is(err, fault.Invalid) {
 			t.Errorf("%s: %v", format, err)
 		}
+	}
+}
+
+func TestNestingUndoesFlattening(t *testing.T) {
+	const text = `{"a":{"b":[1,[true,null],{"c":"x"}]},"d":"e"}`
+	documents, err := source.Pairs(source.JSON, []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	nested, err := source.Nest(documents[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := json.Marshal(nested.Plain()); err != nil || string(got) != text {
+		t.Errorf("%s, %v", got, err)
+	}
+	documents, err = source.Pairs(source.Properties, []byte("a=1\na.b=2\nl[999999999]=x\n..=y\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if nested, err = source.Nest(documents[0]); err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := json.Marshal(nested.Plain()); string(got) != `{"..":"y","a":{"b":"2"},"l":{"[999999999]":"x"}}` {
+		t.Errorf("%s", got)
 	}
 }
 
