@@ -366,3 +366,28 @@ func TestCheckStatesAreNativeMessages(t *testing.T) {
 		}
 	})
 }
+
+func TestARegistrationMayExpectWhatIsThere(t *testing.T) {
+	n := single(t, nil)
+	expecting := func(address string, revision int64) error {
+		r := registration(loan, address, func(m *gantryv1.Instance) { m.Id, m.Persistent = "a", true })
+		r.Expect = &revision
+		_, err := n.Register(t.Context(), r)
+		return err
+	}
+	if err := expecting("10.0.0.1", 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := expecting("10.0.0.2", 0); !fault.Is(err, fault.Conflict) {
+		t.Fatalf("a second one took its place: %v", err)
+	}
+	if err := expecting("10.0.0.2", n.get(loan, "a").Modified); err != nil || n.get(loan, "a").Address != "10.0.0.2" {
+		t.Fatalf("%v, %+v", err, n.get(loan, "a"))
+	}
+	revision := int64(0)
+	r := registration(instance.Service{Namespace: "nowhere", Name: "loan"}, "10.0.0.1")
+	r.Expect = &revision
+	if _, err := n.Register(t.Context(), r); !fault.Is(err, fault.NotFound) {
+		t.Fatalf("in no namespace: %v", err)
+	}
+}

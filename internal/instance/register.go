@@ -27,6 +27,7 @@ type prepared struct {
 	service  Service
 	instance *Instance // without state; for as long as the call lasts
 	session  *Session
+	expect   *int64
 }
 
 func errUnknownInstance(service Service, id string) *fault.Error {
@@ -38,7 +39,7 @@ func errUnknownInstance(service Service, id string) *fault.Error {
 // returns, and visible on this node, unless the result says provisional. What is registered already with the same content counts
 // as a beat and writes nothing.
 //
-// Errors: Invalid with the field; NotFound "namespace.unknown"; Exhausted at a limit; Unavailable.
+// Errors: Invalid with the field; NotFound "namespace.unknown"; Conflict "instance.changed"; Exhausted at a limit; Unavailable.
 func (r *Registry) Register(ctx context.Context, registration Registration) (Result, error) {
 	results, err := r.register(ctx, []Registration{registration}, nil)
 	if err != nil {
@@ -167,7 +168,7 @@ func (r *Registry) prepare(registration *Registration, session *Session, i *Inst
 		}
 	}
 	i.begin(make([]byte, 0, 320))
-	return prepared{service: service, instance: i, session: session}, nil
+	return prepared{service: service, instance: i, session: session, expect: registration.Expect}, nil
 }
 
 // unchanged takes the short way for what is registered already: it is a sign of life and nothing else.
@@ -286,9 +287,17 @@ func (r *Registry) write(ctx context.Context, batch []prepared, results []Result
 		names[n] = p.service.Namespace
 	}
 	change.If = namespaceConditions(nil, names...)
+	for n := range batch {
+		if batch[n].expect != nil {
+			change.If = append(change.If, state.Unchanged(change.Put[n].Key, *batch[n].expect))
+		}
+	}
 	revision, err := r.store.Commit(ctx, change)
 	switch {
 	case err == nil:
+	case errors.Is(err, state.ErrConflict) && batch[0].expect != nil:
+		r.metrics.refused.Add(float64(len(batch)))
+		return r.errUnexpected(ctx, &batch[0])
 	case errors.Is(err, state.ErrConflict):
 		r.metrics.refused.Add(float64(len(batch)))
 		return r.errUnknownNamespace(names)
@@ -317,6 +326,24 @@ func (r *Registry) write(ctx context.Context, batch []prepared, results []Result
 func canWait(err error) bool {
 	f, ok := fault.As(err)
 	return ok && f.Code == fault.Unavailable && f.Reason != "state.closing"
+}
+
+// errUnexpected is the error of a registration whose record was not as expected, or whose namespace is unknown. This node sees what is there then.
+func (r *Registry) errUnexpected(ctx context.Context, p *prepared) error {
+	record, found, err := r.store.Get(ctx, instanceKey(p.service, p.instance.ID))
+	if err != nil {
+		return err
+	}
+	if found {
+		if err := r.store.Await(ctx, record.Modified); err != nil {
+			return err
+		}
+	}
+	if !r.namespaces.has(p.service.Namespace) {
+		return errNamespace(p.service.Namespace)
+	}
+	return fault.New(fault.Conflict, "instance.changed", "instance %s of %s was registered or changed by somebody else just now", quoted(p.instance.ID),
+		quoted(p.service.String())).Hinted("look at it again, then decide")
 }
 
 func (r *Registry) errUnknownNamespace(names []string) error {

@@ -192,6 +192,9 @@ type Registration struct {
 	Instance *gantryv1.Instance
 	// Protocol is the language it came by. Default "native".
 	Protocol string
+	// Expect is the revision of the instance's record that it replaces, 0 for one that is not there; with another one there it is a Conflict
+	// "instance.changed". Nil replaces whatever is there. It is for [Registry.Register] alone.
+	Expect *int64
 }
 
 // Result answers a registration.
