@@ -99,6 +99,8 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	f := fault.From(err)
 	status, text := statusOf(f.Code), f.Error()
 	switch {
+	case f.Reason == notServed:
+		status = http.StatusNotImplemented
 	case f.Code == fault.Internal:
 		h.Logger.Error("a request failed", "path", r.URL.Path, "error", err)
 	case f.Reason == "access.unauthenticated":

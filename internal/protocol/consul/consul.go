@@ -51,7 +51,9 @@ func New(options Options) *Handler {
 		options.Logger = slog.New(slog.DiscardHandler)
 	}
 	h := &Handler{Options: options}
-	h.routes.add(h.status())
+	for _, part := range [][]route{h.status(), h.agent(), h.registrations(), h.catalog(), h.catalogWrites(), h.health(), h.refusals()} {
+		h.routes.add(part)
+	}
 	if h.Keys != nil {
 		h.routes.add(h.keyValues())
 		h.routes.add(h.sessions())
