@@ -20,14 +20,14 @@ type mount struct {
 // mounts are the languages of other registries and configuration centres.
 func (s *Server) mounts() []mount {
 	return []mount{
-		{[]string{consul.Prefix}, s.consul()},
+		{[]string{consul.Prefix}, s.consul},
 		{[]string{nacos.Prefix}, s.nacos.Handler()},
 		{apollo.Prefixes(), s.apollo},
 		{[]string{springconfig.Prefix}, springconfig.New(s.releases, s.access, s.log.With("part", "springconfig"))},
 	}
 }
 
-func (s *Server) consul() http.Handler {
+func (s *Server) newConsul() *consul.Handler {
 	return consul.New(consul.Options{Instances: s.instances, Access: s.access, Keys: s.keys, Node: s.settings.ConsulNode, Nodes: s.httpAddresses, Version: s.version,
 		Logger: s.log.With("part", "consul")})
 }

@@ -200,6 +200,7 @@ func (s *Settings) completeDev() {
 	loopback("advertise", &s.Advertise, "127.0.0.1")
 	if s.set["http-aliases"] == "" && s.set["http-listen"] == "" {
 		s.HTTPAliases = []string{"127.0.0.1:8500", "127.0.0.1:8761", "127.0.0.1:9411"}
+		loopback("dns-listen", &s.DNSListen, "127.0.0.1:8600")
 	}
 	if s.set["authentication"] == "" {
 		s.Authentication = "off"
@@ -212,6 +213,9 @@ func (s *Settings) completeDev() {
 // requireLoopback refuses to be open to everyone.
 func (s *Settings) requireLoopback() error {
 	listens := map[string]string{"http-listen": s.HTTPListen, "grpc-listen": s.GRPCListen}
+	if s.DNSListen != "" {
+		listens["dns-listen"] = s.DNSListen
+	}
 	for i, alias := range s.HTTPAliases {
 		listens[fmt.Sprintf("http-aliases[%d]", i)] = alias
 	}

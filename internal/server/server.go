@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/miekg/dns"
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 
@@ -63,7 +64,10 @@ type Server struct {
 	nacos     *nacos.API
 	apollo    *apollo.Handler
 
+	consul *consul.Handler
+
 	http       []*http.Server
+	dns        []*dns.Server
 	grpc       *grpc.Server
 	peerServer *grpc.Server
 	ready      atomic.Bool
@@ -128,6 +132,7 @@ func (s *Server) start(ctx context.Context) error {
 		return err
 	}
 	s.serveGRPC()
+	s.serveDNS()
 	s.ready.Store(true)
 	s.workers.Go(s.watchFailure)
 	s.workers.Go(s.watchQuorum)
@@ -205,6 +210,7 @@ func (s *Server) buildRooms() error {
 	s.api = native.New(apiOptions)
 	s.nacos = nacos.New(nacos.Options{Access: s.access, Instances: s.instances, Releases: s.releases, Logger: s.log.With("part", "nacos"), Nodes: s.nacosNodes})
 	s.apollo, err = apollo.New(apollo.Options{Releases: s.releases, Access: s.access, Registerer: s.metrics, Logger: s.log.With("part", "apollo")})
+	s.consul = s.newConsul()
 	return err
 }
 
@@ -321,6 +327,9 @@ func (s *Server) stopServers(ctx context.Context) {
 			}
 		})
 	}
+	for _, server := range s.dns {
+		all.Go(func() { stopDNS(ctx, server) })
+	}
 	for _, server := range []*grpc.Server{s.grpc, s.peerServer} {
 		if server != nil {
 			all.Go(func() { stopGRPC(ctx, server) })
@@ -370,16 +379,22 @@ type listeners struct {
 	http  []net.Listener
 	grpc  net.Listener
 	peers net.Listener
+	// dns and dnsPackets are nil together.
+	dns        net.Listener
+	dnsPackets net.PacketConn
 }
 
 func (l *listeners) close() {
 	for _, listener := range l.http {
 		listener.Close()
 	}
-	for _, listener := range []net.Listener{l.grpc, l.peers} {
+	for _, listener := range []net.Listener{l.grpc, l.peers, l.dns} {
 		if listener != nil {
 			listener.Close()
 		}
+	}
+	if l.dnsPackets != nil {
+		l.dnsPackets.Close()
 	}
 }
 
@@ -406,6 +421,9 @@ func (s *Server) listen() error {
 			return err
 		}
 		s.listeners.http = append(s.listeners.http, listener)
+	}
+	if err := s.listenDNS(); err != nil {
+		return err
 	}
 	if s.tls == nil && !isLoopback(s.settings.HTTPListen) {
 		s.log.Warn("clients talk to this server without TLS; set --tls-certificate and --tls-key")

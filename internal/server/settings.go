@@ -20,6 +20,7 @@ type Settings struct {
 	HTTPAliases     []string
 	GRPCListen      string
 	ConsulNode      string
+	DNSListen       string
 	ShutdownTimeout time.Duration
 
 	Authentication string
@@ -156,6 +157,8 @@ func (s *Settings) Bind() []Setting {
 	text(&s.GRPCListen, "grpc-listen", ":9848", "Address of the gRPC port: sessions of services.", "The HTTP port and a thousand, which Nacos clients expect.")
 	text(&s.ConsulNode, "consul-node", "gantry", "Name of the one node that Consul's clients see, to which what they register belongs; the same on all nodes of a cluster.",
 		"Says what it is.")
+	text(&s.DNSListen, "dns-listen", "", "Address of the DNS port, UDP and TCP: NAME.service.consul. Whoever reaches it can look up every service: DNS knows no authentication.",
+		"Empty: closed. With --dev 127.0.0.1:8600, where it is free.")
 	duration(&s.ShutdownTimeout, "shutdown-timeout", 15*time.Second, "How long a stop may take: sessions move to other nodes, requests end.",
 		"Under the 30 s after which most supervisors kill.")
 
