@@ -159,18 +159,18 @@ func TestChecksOfAService(t *testing.T) {
 		status int
 		text   string
 	}{
-		"pass/service:nobody":                {"", 404, "Unknown check ID"},
-		"pass/port":                          {"", 409, "is made by the server"},
-		"update/service:loan:1":              {`{"Status":"fluffy"}`, 400, "Invalid check status"},
-		"register":                           {`{"Name":"x","ServiceID":"nobody","TTL":"10s"}`, 404, "Unknown service ID"},
-		"register?":                          {`{"Name":"x","Args":["sh"],"Interval":"10s"}`, 400, "Scripts are not run"},
-		"register?a":                         {`{"Name":"x","HTTP":"http://localhost"}`, 400, "Interval must be > 0"},
-		"register?b":                         {`{"Name":"x","HTTP":"ftp://localhost","Interval":"10s"}`, 400, "is not a URL"},
-		"register?c":                         {`{"Name":"x","TTL":"nope"}`, 400, "invalid duration"},
-		"register?d":                         {`{"Name":"x","ServiceID":"loan"}`, 400, "TTL must be > 0"},
-		"register?e":                         {`{`, 400, "Request decode failed"},
-		"register?f":                         {`{"Name":"x","TTL":"10s","Notes":"` + strings.Repeat("n", maxBody) + `"}`, 413, "the body has more than"},
-		"deregister/nobody":                  {"", 404, "Unknown check ID"},
+		"pass/service:nobody":                  {"", 404, "Unknown check ID"},
+		"pass/port":                            {"", 409, "is made by the server"},
+		"update/service:loan:1":                {`{"Status":"fluffy"}`, 400, "Invalid check status"},
+		"register":                             {`{"Name":"x","ServiceID":"nobody","TTL":"10s"}`, 404, "Unknown service ID"},
+		"register?":                            {`{"Name":"x","Args":["sh"],"Interval":"10s"}`, 400, "Scripts are not run"},
+		"register?a":                           {`{"Name":"x","HTTP":"http://localhost"}`, 400, "Interval must be > 0"},
+		"register?b":                           {`{"Name":"x","HTTP":"ftp://localhost","Interval":"10s"}`, 400, "is not a URL"},
+		"register?c":                           {`{"Name":"x","TTL":"nope"}`, 400, "invalid duration"},
+		"register?d":                           {`{"Name":"x","ServiceID":"loan"}`, 400, "TTL must be > 0"},
+		"register?e":                           {`{`, 400, "Request decode failed"},
+		"register?f":                           {`{"Name":"x","TTL":"10s","Notes":"` + strings.Repeat("n", maxBody) + `"}`, 413, "the body has more than"},
+		"deregister/nobody":                    {"", 404, "Unknown check ID"},
 		"deregister/" + strings.Repeat("%", 3): {"", 400, ""},
 	} {
 		if response, body := n.call("PUT", "/v1/agent/check/"+strings.ReplaceAll(path, "%%%", "%25"), c.body); response.StatusCode != c.status && !strings.Contains(path, "%") || !strings.Contains(body, c.text) {

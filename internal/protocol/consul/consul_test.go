@@ -34,7 +34,7 @@ func start(t testing.TB, authentication bool) *node {
 	if err != nil {
 		t.Fatal(err)
 	}
-	registry := instance.New(instance.Options{Store: store})
+	registry := instance.New(instance.Options{Store: store, NamedProtocol: consul.Protocol})
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := store.Start(ctx); err != nil {
