@@ -24,6 +24,7 @@ type node struct {
 	t        testing.TB
 	url      string
 	registry *instance.Registry
+	handler  *consul.Handler
 	leave    context.CancelFunc
 }
 
@@ -51,7 +52,7 @@ func start(t testing.TB, authentication bool) *node {
 		handler.ServeHTTP(w, r.WithContext(edge.WithLeaving(r.Context(), leaving)))
 	})))
 	t.Cleanup(server.Close)
-	return &node{t: t, url: server.URL, registry: registry, leave: leave}
+	return &node{t: t, url: server.URL, registry: registry, handler: handler, leave: leave}
 }
 
 // call asks the server and returns the answer, with its body read.
