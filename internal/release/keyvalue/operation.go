@@ -3,6 +3,7 @@ package keyvalue
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/gantry-platform/gantry/internal/fault"
 	"github.com/gantry-platform/gantry/internal/release"
@@ -81,6 +82,12 @@ func (k *Keys) Apply(ctx context.Context, namespace string, operations []Operati
 			Hinted("at most %d; make several transactions", MaxOperations)
 	}
 	var names []string
+	if slices.ContainsFunc(operations, func(op Operation) bool { return op.Verb.Writes() }) {
+		// Also when it turns out that there is nothing to write.
+		if err := mayWrite(ctx, normal(namespace)); err != nil {
+			return nil, err
+		}
+	}
 	for _, op := range operations {
 		if op.Verb.Writes() && op.Verb != DeleteTree {
 			names = append(names, op.Key)
@@ -376,6 +383,9 @@ func (a *application) check(op Operation) error {
 // Remove takes all keys away whose names begin with a prefix: at one moment when there are no more than [treeStep], and in several steps in
 // the order of their names beyond, so that keys which are made meanwhile may stay.
 func (k *Keys) Remove(ctx context.Context, namespace, prefix string) error {
+	if err := mayWrite(ctx, normal(namespace)); err != nil {
+		return err
+	}
 	keys, _, err := k.releaser.Keys(ctx, namespace, prefix, release.Reading{Consistent: true})
 	if err != nil {
 		return err
