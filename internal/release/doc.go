@@ -20,6 +20,14 @@
 // Heads are mirrored into memory; contents are read when they are wanted and kept in a cache bounded in bytes, in which
 // what is in force stays longest. So what is in force is answered without quorum, and a thousand watchers cost one read.
 //
+// # Keys
+//
+// Documents of kind KeyValue are what Consul's clients write. Their heads have a section of their own (flags, holder of the lock, how often it
+// was acquired, when the key came to be), and they are changed by [Releaser.Transact]: several at once, against everything that was read. A write
+// with a lock keeps the latest version alone, in the numbers of versions that went before; it makes no history entry and no audit record. A key
+// of which nothing else is kept is removed with its head, and its numbers begin anew when it is made again; its versions name the life that
+// they belong to. [Releaser.Changed] wakes who waits for a key or a prefix.
+//
 // # Rolling back
 //
 // A document keeps a trail: the versions that were in force before the present one, newest last. Releasing,

@@ -30,6 +30,7 @@ func newMetrics(r *Releaser) *metrics {
 			gauge("gantry_documents", "Documents that are not deleted.", func() float64 { live, _ := r.index.total(); return float64(live) }),
 			gauge("gantry_documents_deleted", "Deleted documents whose history is kept.", func() float64 { _, deleted := r.index.total(); return float64(deleted) }),
 			gauge("gantry_document_watchers", "Open watchers on this node.", func() float64 { return float64(r.topics.count()) }),
+			gauge("gantry_key_waiters", "Callers that wait for changes of keys on this node.", func() float64 { return float64(r.feed.waiting()) }),
 			gauge("gantry_document_applied_reports", "Reports of applied versions that this node holds.", func() float64 { return float64(r.applied.count()) }),
 			gauge("gantry_document_cache_bytes", "Bytes of contents and events kept in memory.", func() float64 { return float64(r.cache.size()) }),
 			counter("gantry_document_cache_hits_total", "Contents and events answered from memory.", func() float64 { hits, _ := r.cache.counts(); return float64(hits) }),

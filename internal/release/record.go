@@ -138,10 +138,16 @@ func decodeHead(data []byte) (*head, error) {
 		h.Released != 0 && !in(h.Released),
 		h.Rollout != nil && (!in(h.Rollout.Version) || h.Rollout.Cohort == nil),
 		h.Entries < 1,
+		h.Key != nil && !h.Key.sound(h.Latest),
 		slices.ContainsFunc(h.Trail, func(n int64) bool { return !in(n) }):
 		return nil, fmt.Errorf("release: a stored head contradicts itself")
 	}
 	return h, nil
+}
+
+// sound reports whether a section can belong to a head with so many versions.
+func (k *keySection) sound(latest int64) bool {
+	return k.Created >= 0 && k.Machine >= 0 && k.Machine <= latest && k.Delay >= 0 && k.Delay <= MaxLockDelay
 }
 
 func decodeVersion(data []byte) (*versionRecord, error) {

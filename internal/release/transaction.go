@@ -14,7 +14,7 @@ import (
 	gantryv1 "github.com/gantry-platform/gantry/sdk/api/gantry/v1"
 )
 
-// Transaction is a change of several keys of a namespace, and of other records of the state, that happens whole or not at all, against
+// Transaction is a change of several keys of a namespace, and of what hangs on them, that happens whole or not at all, against
 // everything that was read in it: see [Releaser.Transact]. It is used by one goroutine.
 type Transaction struct {
 	releaser  *Releaser
@@ -31,7 +31,6 @@ type Transaction struct {
 	written []*staged
 
 	conditions []state.Condition
-	puts       []state.Put
 	deletes    []string
 	// sealed: a condition is on a data key.
 	sealed bool
@@ -317,9 +316,6 @@ func (t *Transaction) Require(condition state.Condition) {
 	t.conditions = append(t.conditions, condition)
 }
 
-// Write puts another record into the state with the transaction, Remove deletes one; each key of the state once.
-func (t *Transaction) Write(put state.Put) { t.puts = append(t.puts, put) }
-
 // Remove deletes another record of the state with the transaction.
 func (t *Transaction) Remove(key string) { t.deletes = append(t.deletes, key) }
 
@@ -351,7 +347,7 @@ func (t *Transaction) mayWrite() error {
 
 // compose makes the change of the state.
 func (t *Transaction) compose() (state.Change, error) {
-	change := state.Change{If: t.conditions, Put: t.puts, Delete: t.deletes}
+	change := state.Change{If: t.conditions, Delete: t.deletes}
 	for _, name := range t.order {
 		s := t.keys[name]
 		if s.touched {

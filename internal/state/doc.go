@@ -24,6 +24,8 @@
 //	content/<ns>/<kind>/<name>/<16 hex>       its content
 //	history/<ns>/<kind>/<name>/<16 hex>       what happened to it
 //	datakey/<id>                              a sealed key that seals documents
+//	session/<ns>/<id>                         a session that holds locks
+//	ending/<ns>/<id>                          what is to be done with the keys of one that has ended
 //	user/<name>, token/<id>, audit/<id>, meta/administrator
 //
 // # Imports
