@@ -141,11 +141,14 @@ type listener struct {
 	held map[release.Ref][]listened
 }
 
+// md5OfNothing is what some clients hold after a configuration was removed. Told of a difference, they would ask again and again.
+const md5OfNothing = "d41d8cd98f00b204e9800998ecf8427e"
+
 // differs returns those of a document's names whose md5 is not the given one.
 func (l *listener) differs(ref release.Ref, md5 string) []listened {
 	var changed []listened
 	for _, one := range l.held[ref] {
-		if one.md5 != md5 {
+		if one.md5 != md5 && (md5 != "" || one.md5 != md5OfNothing) {
 			changed = append(changed, one)
 		}
 	}

@@ -51,6 +51,8 @@ func TestListeningAnswersWhatDiffers(t *testing.T) {
 		{"", []string{"a", current, "absent", ""}, ""},
 		{"", []string{"a", "00", "absent", ""}, "a\x02DEFAULT_GROUP\x01"},
 		{"public", []string{"a", "00"}, "a\x02DEFAULT_GROUP\x02public\x01"},
+		{"", []string{"absent", md5OfNothing}, ""},
+		{"", []string{"a", md5OfNothing}, "a\x02DEFAULT_GROUP\x01"},
 		{"", []string{"absent", "00", "a", current}, "absent\x02DEFAULT_GROUP\x01"},
 	} {
 		a := s.want(s.callWith(hangUp, "POST /v1/cs/configs/listener", "Listening-Configs", listening(c.tenant, c.held...)), 200)
