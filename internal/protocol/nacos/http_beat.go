@@ -64,7 +64,7 @@ func (a *API) putBeat(ctx context.Context, x *exchange) error {
 	if err != nil {
 		return err
 	}
-	known, err := a.beat(ctx, service, &b)
+	id, known, err := a.beat(ctx, service, &b)
 	if err != nil {
 		return err
 	}
@@ -78,7 +78,7 @@ func (a *API) putBeat(ctx context.Context, x *exchange) error {
 		code = codeBeatUnknown
 	}
 	interval := defaultBeatInterval
-	if i := find(a.Instances.Lookup(service), b.IP, b.Port, b.Cluster); i != nil {
+	if i := a.Instances.Instance(service, id); i != nil {
 		interval = intervalOf(i)
 	}
 	body := strconv.AppendInt(append(make([]byte, 0, 80), `{"code":`...), int64(code), 10)
@@ -96,7 +96,7 @@ func (a *API) beatLight(ctx context.Context, x *exchange) error {
 	if err != nil {
 		return err
 	}
-	known, err := a.beat(ctx, service, &b)
+	_, known, err := a.beat(ctx, service, &b)
 	if err != nil {
 		return err
 	}
@@ -107,20 +107,20 @@ func (a *API) beatLight(ctx context.Context, x *exchange) error {
 	return x.done()
 }
 
-// beat keeps an instance alive and reports whether it is known.
-func (a *API) beat(ctx context.Context, service instance.Service, b *beat) (bool, error) {
+// beat keeps an instance alive. It returns the id that the instance has or would get, and whether it is known.
+func (a *API) beat(ctx context.Context, service instance.Service, b *beat) (id string, known bool, err error) {
 	ids := [1]string{string(appendInstanceID(nil, b.IP, b.Port, b.Cluster, service))}
 	unknown, err := a.Instances.Beat(ctx, service, ids[:])
 	if err != nil || len(unknown) == 0 {
-		return err == nil, err
+		return ids[0], err == nil, err
 	}
 	// Its client may have chosen the id. What another protocol registered is kept alive by that.
 	i := find(a.Instances.Lookup(service), b.IP, b.Port, b.Cluster)
 	if i == nil || i.Protocol != protocol || i.ID == ids[0] {
-		return false, nil
+		return ids[0], false, nil
 	}
 	unknown, err = a.Instances.Beat(ctx, service, []string{i.ID})
-	return err == nil && len(unknown) == 0, err
+	return i.ID, err == nil && len(unknown) == 0, err
 }
 
 // intervalOf is how often an instance asked to beat.

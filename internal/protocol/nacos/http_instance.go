@@ -84,11 +84,14 @@ func (a *API) deleteInstance(ctx context.Context, x *exchange) error {
 	if err != nil {
 		return err
 	}
-	id := string(appendInstanceID(nil, ip, port, cluster, service))
-	if i := find(a.Instances.Lookup(service), ip, port, cluster); i != nil && i.Protocol == protocol {
-		id = i.ID
+	_, err = a.Instances.Deregister(ctx, service, string(appendInstanceID(nil, ip, port, cluster, service)))
+	if fault.Is(err, fault.NotFound) {
+		// Its client may have chosen the id.
+		if i := find(a.Instances.Lookup(service), ip, port, cluster); i != nil && i.Protocol == protocol {
+			_, err = a.Instances.Deregister(ctx, service, i.ID)
+		}
 	}
-	if _, err := a.Instances.Deregister(ctx, service, id); err != nil && !fault.Is(err, fault.NotFound) {
+	if err != nil && !fault.Is(err, fault.NotFound) {
 		return err
 	}
 	return x.done()

@@ -1,11 +1,13 @@
 package nacos
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -222,6 +224,54 @@ func TestInstancesOfOtherProtocolsAreReadAndLeftAlone(t *testing.T) {
 		t.Error("another protocol's instance was deregistered")
 	}
 	s.want(s.call("PUT /v1/ns/instance/beat", "serviceName", "loan", "ip", "10.0.0.1", "port", "8080"), 200, `"code":20404`)
+}
+
+// TestIDsThatClientsChose: other ways in let clients choose an id; by HTTP they are named by address, port and cluster.
+func TestIDsThatClientsChose(t *testing.T) {
+	s := serve(t, false)
+	i := newInstance()
+	i.InstanceID, i.IP, i.Port, i.ClusterName = "mine-1", "10.0.0.1", 8080, "SH"
+	if err := s.register(t.Context(), loan, &i); err != nil {
+		t.Fatal(err)
+	}
+	at := []string{"serviceName", "loan", "ip", "10.0.0.1", "port", "8080", "clusterName", "SH"}
+	s.want(s.call("GET /v1/ns/instance", at...), 200, `"instanceId":"mine-1"`)
+	s.want(s.call("PUT /v1/ns/instance/beat", at...), 200, `"code":10200`)
+	s.want(s.call("PUT /v1/ns/instance/beat", "serviceName", "loan", "ip", "10.0.0.1", "port", "8080"), 200, `"code":20404`)
+	s.want(s.call("DELETE /v1/ns/instance", at...), 200, "ok")
+	if len(s.list("serviceName", "loan").Hosts) != 0 {
+		t.Error("it is still there")
+	}
+}
+
+// TestProtectedInstancesAreHandedOut: when nothing else is left, the lost read as healthy.
+func TestProtectedInstancesAreHandedOut(t *testing.T) {
+	s := serve(t, false)
+	for n := range 3 {
+		i := newInstance()
+		i.IP, i.Port, i.Metadata = "10.0.0."+strconv.Itoa(n+1), 8080, metadata{beatIntervalKey: "500", beatTimeoutKey: "1000", deleteTimeoutKey: "1000"}
+		if err := s.register(t.Context(), loan, &i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// Nobody beats: all are lost at once, which the service survives.
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for revision := s.Instances.Lookup(loan).Revision; ; {
+		got := s.list("serviceName", "loan", "healthyOnly", "true")
+		if got.ReachProtectionThreshold && len(got.Hosts) > 0 {
+			break
+		}
+		var err error
+		if _, revision, err = s.Instances.AwaitChange(ctx, loan, revision); err != nil {
+			t.Fatalf("%v; the list is %+v", err, got)
+		}
+	}
+	for _, h := range s.list("serviceName", "loan").Hosts {
+		if i := s.Instances.Lookup(loan).Instance(h.InstanceID); i != nil && i.Protected && !h.Healthy {
+			t.Errorf("%+v", h)
+		}
+	}
 }
 
 func TestOperatorsChangeInstances(t *testing.T) {

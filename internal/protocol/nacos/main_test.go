@@ -38,7 +38,11 @@ func start(t testing.TB, guarded bool) *node {
 		t.Fatal(err)
 	}
 	instances := instance.New(instance.Options{Store: store, Logger: statetest.Logger(t)})
-	releases, err := release.New(release.Options{Store: store, Policy: policy.Standard(), Logger: statetest.Logger(t)})
+	keys, err := release.NewKeyring(make([]byte, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	releases, err := release.New(release.Options{Store: store, Policy: policy.Standard(), Keys: keys, Logger: statetest.Logger(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
