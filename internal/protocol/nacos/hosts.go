@@ -134,11 +134,19 @@ type serviceInfo struct {
 
 // append writes the answer as JSON.
 func (s *serviceInfo) append(b []byte) []byte {
+	return s.appendEnd(append(s.appendBegin(b), s.hosts.array...))
+}
+
+// appendBegin and appendEnd write what stands before and after the instances, for who has a place to write them to without a copy.
+func (s *serviceInfo) appendBegin(b []byte) []byte {
 	b = appendString(append(b, `{"name":`...), s.name)
 	b = appendString(append(b, `,"groupName":`...), s.groupName)
 	b = appendString(append(b, `,"clusters":`...), s.clusters)
 	b = strconv.AppendInt(append(b, `,"cacheMillis":`...), s.cacheMillis, 10)
-	b = append(append(b, `,"hosts":`...), s.hosts.array...)
+	return append(b, `,"hosts":`...)
+}
+
+func (s *serviceInfo) appendEnd(b []byte) []byte {
 	b = strconv.AppendInt(append(b, `,"lastRefTime":`...), s.lastRefTime, 10)
 	b = strconv.AppendBool(append(b, `,"checksum":"","allIPs":false,"reachProtectionThreshold":`...), s.hosts.protected)
 	return append(b, `,"valid":true}`...)

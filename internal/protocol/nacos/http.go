@@ -153,18 +153,31 @@ func (h *handler) fail(x *exchange, err error) {
 }
 
 func (x *exchange) text(status int, text string) {
-	x.Header().Set("Content-Type", "text/plain;charset=UTF-8")
+	x.Header()["Content-Type"] = textType
 	x.WriteHeader(status)
 	_, _ = x.Write([]byte(text)) // the reader may be gone
 }
 
-func (x *exchange) json(status int, body []byte) {
+// json writes an answer in pieces, so that what is shared by many answers need not be copied.
+func (x *exchange) json(status int, pieces ...[]byte) {
+	size := 0
+	for _, piece := range pieces {
+		size += len(piece)
+	}
 	header := x.Header()
-	header.Set("Content-Type", "application/json;charset=UTF-8")
-	header.Set("Content-Length", strconv.Itoa(len(body)))
+	header["Content-Type"] = jsonType
+	header.Set("Content-Length", strconv.Itoa(size))
 	x.WriteHeader(status)
-	_, _ = x.Write(body)
+	for _, piece := range pieces {
+		_, _ = x.Write(piece) // the reader may be gone
+	}
 }
+
+// Values of Content-Type, which net/http does not change.
+var (
+	jsonType = []string{"application/json;charset=UTF-8"}
+	textType = []string{"text/plain;charset=UTF-8"}
+)
 
 // success begins and ends a result of v2.
 const (
@@ -175,9 +188,10 @@ const (
 // answer writes JSON: bare, or as the data of a result.
 func (x *exchange) answer(data []byte) error {
 	if x.results {
-		data = append(append(append(make([]byte, 0, len(success)+len(data)+1), success...), data...), successEnd...)
+		x.json(http.StatusOK, []byte(success), data, []byte(successEnd))
+	} else {
+		x.json(http.StatusOK, data)
 	}
-	x.json(http.StatusOK, data)
 	return nil
 }
 

@@ -236,12 +236,15 @@ func (a *API) getInstances(ctx context.Context, x *exchange) error {
 		info.cacheMillis = cachePushed
 	}
 	info.hosts = hostsOf(a.Instances.Lookup(service), clusters, selection{healthyOnly: x.flag("healthyOnly", false)})
-	room := make([]byte, 0, len(info.hosts.array)+len(info.name)+256)
-	if !x.results {
-		x.json(http.StatusOK, info.append(room))
-		return nil
+	begin, end := make([]byte, 0, 512), make([]byte, 0, 128)
+	if x.results {
+		begin = append(begin, success...)
 	}
-	x.json(http.StatusOK, append(info.append(append(room, success...)), successEnd...))
+	begin, end = info.appendBegin(begin), info.appendEnd(end)
+	if x.results {
+		end = append(end, successEnd...)
+	}
+	x.json(http.StatusOK, begin, info.hosts.array, end)
 	return nil
 }
 
