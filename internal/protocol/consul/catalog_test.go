@@ -29,7 +29,7 @@ func TestExternalNodes(t *testing.T) {
 		t.Fatalf("%d nodes", len(nodes))
 	}
 	// A tool says that the node is down: its services are.
-	n.put("/v1/catalog/register", `{"Node":"db1","Address":"10.1.0.1","SkipNodeUpdate":true,"Check":{"CheckID":"alive","Status":"critical","Output":"no ping"}}`)
+	n.put("/v1/catalog/register", `{"Node":"db1","SkipNodeUpdate":true,"Check":{"CheckID":"alive","Status":"critical","Output":"no ping"}}`)
 	if found = n.entries("/v1/health/service/postgres?passing"); len(found) != 1 || found[0].Node.Node != "db2" {
 		t.Fatalf("%+v", found)
 	}

@@ -60,6 +60,13 @@ func (c *call) catalogRegister() error {
 	if err != nil {
 		return err
 	}
+	if d.SkipNodeUpdate && d.Address == "" { // the node is there already
+		if i := c.handler.Instances.Instance(nodesService(c.namespace), d.Node); i != nil {
+			d.Address = i.Address
+		} else if d.Node == c.handler.Node {
+			d.Address = c.handler.host()
+		}
+	}
 	if d.Address == "" {
 		return invalid("Address", "Must provide node and address").Hinted("send the node's address")
 	}
