@@ -83,6 +83,19 @@ func TestExternalNodes(t *testing.T) {
 	}
 }
 
+// TestAServiceMayComeBeforeItsNode: tools register in any order.
+func TestAServiceMayComeBeforeItsNode(t *testing.T) {
+	n := start(t, false)
+	n.put("/v1/catalog/register", `{"Node":"db1","SkipNodeUpdate":true,"Service":{"Service":"postgres","Address":"10.1.0.9","Port":5432}}`)
+	if found := n.entries("/v1/health/service/postgres?passing"); len(found) != 1 || found[0].Node.Node != "db1" {
+		t.Fatalf("%+v", found)
+	}
+	n.put("/v1/catalog/register", `{"Node":"db1","Address":"10.1.0.1","NodeMeta":{"os":"linux"}}`)
+	if found := n.entries("/v1/health/service/postgres?passing"); len(found) != 1 || found[0].Node.Address != "10.1.0.1" || found[0].Node.Meta["os"] != "linux" || found[0].Service.Address != "10.1.0.9" {
+		t.Fatalf("%+v", found)
+	}
+}
+
 func TestChecksOfTheAgentsNodeInformAlone(t *testing.T) {
 	n := start(t, false)
 	n.put("/v1/agent/service/register", `{"Name":"loan","Port":1}`)

@@ -60,14 +60,14 @@ func (c *call) catalogRegister() error {
 	if err != nil {
 		return err
 	}
-	if d.SkipNodeUpdate && d.Address == "" { // the node is there already
+	if d.SkipNodeUpdate && d.Address == "" { // the node is there already, or comes later
 		if i := c.handler.Instances.Instance(nodesService(c.namespace), d.Node); i != nil {
 			d.Address = i.Address
 		} else if d.Node == c.handler.Node {
 			d.Address = c.handler.host()
 		}
 	}
-	if d.Address == "" {
+	if d.Address == "" && !d.SkipNodeUpdate {
 		return invalid("Address", "Must provide node and address").Hinted("send the node's address")
 	}
 	if d.Check != nil {
@@ -104,7 +104,7 @@ func (c *call) catalogRegister() error {
 // registerNode adds or changes a node with its own checks.
 func (c *call) registerNode(d *nodeDefinition, checks []*checkDefinition) error {
 	known := c.handler.Instances.Instance(nodesService(c.namespace), d.Node) != nil || d.Node == c.handler.Node
-	if d.SkipNodeUpdate && known && len(checks) == 0 {
+	if d.SkipNodeUpdate && (known || d.Address == "") && len(checks) == 0 {
 		return nil
 	}
 	reported, words, err := external(checks)
