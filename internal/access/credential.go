@@ -108,3 +108,6 @@ func parseToken(text string) (id, secret string, ok bool) {
 }
 
 func sameHash(a, b *[sha256.Size]byte) bool { return subtle.ConstantTimeCompare(a[:], b[:]) == 1 }
+
+// LooksLikeToken tells tokens of this server from passwords, for languages that have one place for both.
+func LooksLikeToken(text string) bool { return strings.HasPrefix(text, tokenPrefix) }
