@@ -6,6 +6,7 @@ import (
 
 	"github.com/gantry-platform/gantry/internal/protocol/apollo"
 	"github.com/gantry-platform/gantry/internal/protocol/consul"
+	"github.com/gantry-platform/gantry/internal/protocol/eureka"
 	"github.com/gantry-platform/gantry/internal/protocol/nacos"
 	"github.com/gantry-platform/gantry/internal/protocol/springconfig"
 )
@@ -21,6 +22,7 @@ type mount struct {
 func (s *Server) mounts() []mount {
 	return []mount{
 		{[]string{consul.Prefix}, s.consul},
+		{[]string{eureka.Prefix}, eureka.New(eureka.Options{Instances: s.instances, Access: s.access, Logger: s.log.With("part", "eureka")})},
 		{[]string{nacos.Prefix}, s.nacos.Handler()},
 		{apollo.Prefixes(), s.apollo},
 		{[]string{springconfig.Prefix}, springconfig.New(s.releases, s.access, s.log.With("part", "springconfig"))},
