@@ -71,15 +71,16 @@ func (a *API) postService(ctx context.Context, x *exchange) error {
 		settings.ProtectThreshold = protectThreshold(snapshot.Settings)
 		maps.Copy(settings.Metadata, snapshot.Settings.GetMetadata())
 	}
-	if text := x.get("protectThreshold"); text != "" || settings.ProtectThreshold == nil {
-		healthy := 0.0
-		if text != "" {
-			if healthy, err = strconv.ParseFloat(strings.TrimSuffix(strings.TrimSuffix(text, "F"), "f"), 64); err != nil || !(healthy >= 0 && healthy <= 1) {
-				return invalid("protectThreshold", "%s is no share", quoted(text)).Hinted("use 0 to 1")
-			}
+	if text := x.get("protectThreshold"); text != "" {
+		healthy, err := strconv.ParseFloat(strings.TrimRight(text, "Ff"), 64)
+		if err != nil || !(healthy >= 0 && healthy <= 1) {
+			return invalid("protectThreshold", "%s is no share", quoted(text)).Hinted("use 0 to 1")
 		}
 		lost := thresholdOf(healthy)
 		settings.ProtectThreshold = &lost
+	} else if settings.ProtectThreshold == nil {
+		byDefault := instance.ProtectThreshold // written down, so that there is something to find the service by
+		settings.ProtectThreshold = &byDefault
 	}
 	if text := x.get("metadata"); text != "" {
 		entries, err := parseMetadata(text)

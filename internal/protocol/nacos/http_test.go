@@ -345,6 +345,12 @@ func TestServices(t *testing.T) {
 		t.Errorf("threshold %v", threshold)
 	}
 	s.want(s.call("GET /v1/ns/service", "serviceName", "loan"), 200, `"protectThreshold":0.8`, `"metadata":{"team":"risk"}`, `"groupName":"DEFAULT_GROUP"`)
+	for value, want := range map[string]string{"": `"protectThreshold":0.5`, "0": `"protectThreshold":0,`, "1": `"protectThreshold":0.999`, "0.25F": `"protectThreshold":0.25`} {
+		s.want(s.call("POST /v1/ns/service", "serviceName", "t"+value, "protectThreshold", value), 200, "ok")
+		s.want(s.call("GET /v1/ns/service", "serviceName", "t"+value), 200, want)
+		s.want(s.call("DELETE /v1/ns/service", "serviceName", "t"+value), 200, "ok")
+	}
+	s.want(s.call("POST /v1/ns/service", "serviceName", "t", "protectThreshold", "2"), 400, "caused: ")
 	s.want(s.call("PUT /v2/ns/service", "serviceName", "loan", "metadata", `{"team":"core"}`), 200, `"data":"ok"`)
 	s.want(s.call("GET /v2/ns/service", "serviceName", "loan"), 200, `"protectThreshold":0.8`, `"metadata":{"team":"core"}`, `"namespace":"public"`)
 	for _, name := range []string{"a", "b", "c"} {
