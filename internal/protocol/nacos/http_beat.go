@@ -83,7 +83,8 @@ func (a *API) putBeat(ctx context.Context, x *exchange) error {
 	}
 	body := strconv.AppendInt(append(make([]byte, 0, 80), `{"code":`...), int64(code), 10)
 	body = strconv.AppendInt(append(body, `,"clientBeatInterval":`...), interval.Milliseconds(), 10)
-	return x.answer(append(body, `,"lightBeatEnabled":true}`...))
+	x.json(http.StatusOK, append(body, `,"lightBeatEnabled":true}`...)) // bare in v2 too
+	return nil
 }
 
 // beatLight is v3's beat: a registration with heartBeat=true. That the instance is unknown is an answer and no error.

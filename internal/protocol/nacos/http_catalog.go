@@ -80,7 +80,8 @@ func (a *API) getCatalogInstances(ctx context.Context, x *exchange) error {
 	cluster := x.get("clusterName")
 	var chosen []*instance.Instance
 	for _, i := range snapshot.Instances {
-		if cluster == "" || clusterOf(i) == cluster {
+		if (cluster == "" || clusterOf(i) == cluster) && x.flag("healthyOnly", isHealthy(i, false)) == isHealthy(i, false) &&
+			x.flag("enabledOnly", isEnabled(i)) == isEnabled(i) {
 			chosen = append(chosen, i)
 		}
 	}

@@ -35,6 +35,7 @@ func (a *API) consoleRoutes() map[string]*route {
 		"/v1/core/cluster/nodes": nodes, "/v1/core/cluster/simple/nodes": {get: a.getNodeAddresses}, "/v2/core/cluster/node/list": nodes,
 		"/v1/ns/operator/servers": {get: a.getServers},
 		"/v1/ns/operator/metrics": {get: a.getMetrics}, "/v2/ns/operator/metrics": {get: a.getMetrics},
+		"/v2/ns/ops/metrics": {get: a.getMetrics}, "/v2/ns/ops/switches": {get: a.getSwitches, put: a.putSwitch},
 		"/v1/ns/operator/switches": {get: a.getSwitches, put: a.putSwitch}, "/v2/ns/operator/switches": {get: a.getSwitches, put: a.putSwitch},
 	}
 }

@@ -197,6 +197,7 @@ func TestBeats(t *testing.T) {
 		t.Fatalf("%+v", i)
 	}
 	s.want(s.call("PUT /v1/ns/instance/beat", light...), 200, `"code":10200`, `"clientBeatInterval":2000`)
+	s.want(s.call("PUT /v2/ns/instance/beat", light...), 200, `{"code":10200,"clientBeatInterval":2000`)
 	s.want(s.call("PUT /v1/ns/instance/beat", "serviceName", "loan", "beat", `{"ip":`), 400, "caused: ")
 	// v3 beats by registering.
 	s.want(s.call("POST /v3/client/ns/instance", append([]string{"heartBeat", "true"}, light...)...), 200, `{"code":0,`)
@@ -287,6 +288,8 @@ func TestOperatorsChangeInstances(t *testing.T) {
 	if len(s.list("serviceName", "loan").Hosts) != 0 {
 		t.Error("a disabled instance is listed")
 	}
+	s.want(s.call("GET /v2/ns/catalog/instances", "serviceName", "loan", "enabledOnly", "true"), 200, `{"instances":[],"count":0}`)
+	s.want(s.call("GET /v2/ns/catalog/instances", "serviceName", "loan", "healthyOnly", "true"), 200, `"count":1`)
 	if i := s.Instances.Lookup(loan).Instances[0]; i.Labels.Get("version") != "v9" {
 		t.Errorf("labels %v", i.Labels)
 	}
