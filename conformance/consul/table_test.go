@@ -11,6 +11,7 @@ const (
 	settings = "settings are read at the start"
 	hash     = "it compares the hash with that of Consul's own data structure; ours changes when the service does, and nothing else is promised"
 	whole    = "the agent is the whole cluster: maintenance of its node would take every service out of traffic"
+	keysOnly = "transactions are about keys: those of nodes, services and checks are refused"
 	distance = "network coordinates are not kept"
 )
 
@@ -40,6 +41,8 @@ var refused = map[string]string{
 	"TestAPI_CatalogGatewayServices_Ingress":     mesh,
 	"TestAPI_CatalogGatewayServices_Terminating": mesh,
 	"TestAPI_CoordinateUpdate":                   distance,
+	"TestAPI_ClientTxn":                          keysOnly,
+	"TestAPI_ClientTxnWrite":                     keysOnly,
 	"TestAPI_HealthConnect":                      mesh,
 	"TestAPI_HealthConnect_Filter":               mesh,
 	"TestAPI_HealthIngress":                      mesh,

@@ -193,10 +193,6 @@ func (s *Server) buildRooms() error {
 	if err != nil {
 		return err
 	}
-	s.keys, err = keyvalue.New(keyvalue.Options{Store: s.store, Releaser: s.releases, Logger: s.log.With("part", "keyvalue"), Registerer: s.metrics})
-	if err != nil {
-		return err
-	}
 	instanceOptions := instance.Options{Store: s.store, Logger: s.log.With("part", "instance"), Registerer: s.metrics,
 		NamespaceInUse: s.namespaceInUse, NamedProtocol: consul.Protocol}
 	apiOptions := native.Options{Store: s.store, Access: s.access, Releases: s.releases, Logger: s.log.With("part", "api"),
@@ -210,8 +206,16 @@ func (s *Server) buildRooms() error {
 	s.api = native.New(apiOptions)
 	s.nacos = nacos.New(nacos.Options{Access: s.access, Instances: s.instances, Releases: s.releases, Logger: s.log.With("part", "nacos"), Nodes: s.nacosNodes})
 	s.apollo, err = apollo.New(apollo.Options{Releases: s.releases, Access: s.access, Registerer: s.metrics, Logger: s.log.With("part", "apollo")})
+	if err != nil {
+		return err
+	}
+	s.keys, err = keyvalue.New(keyvalue.Options{Store: s.store, Releaser: s.releases, Logger: s.log.With("part", "keyvalue"), Registerer: s.metrics,
+		Checks: consul.SessionChecks(consul.Options{Instances: s.instances, Node: s.settings.ConsulNode})})
+	if err != nil {
+		return err
+	}
 	s.consul = s.newConsul()
-	return err
+	return nil
 }
 
 // namespaceInUse keeps a namespace that has documents.

@@ -25,6 +25,8 @@
 //	check             check of the instance, with its id
 //	warning           healthy: it takes traffic
 //	node of an agent  the one node; its name is a setting
+//	key               document of kind KeyValue; a write is a publish and a release
+//	session, lock     those of internal/release/keyvalue
 //	external node     persistent instance of the service "node" in the group "consul"
 //
 // # Ids
@@ -33,5 +35,5 @@
 // agent is the same for all. So when a registration comes with an id that an instance at another address has, its own id becomes
 // "id@address:port". It is shown as it was given, and an operation that names an id means the caller's own instance first.
 //
-// It imports instance, access, fault and edge.
+// It imports instance, release and its keyvalue, access, fault and edge.
 package consul
