@@ -151,5 +151,5 @@ func (p *Program) Await(atMost time.Duration, events ...string) Answer {
 func (p *Program) Ask(words ...string) Answer {
 	p.t.Helper()
 	p.Send(words...)
-	return p.Await(time.Minute, words[0], "failed")
+	return p.Await(2*time.Minute, words[0], "failed")
 }

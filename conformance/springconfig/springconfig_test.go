@@ -12,6 +12,9 @@ import (
 	"github.com/gantry-platform/gantry/conformance/harness"
 )
 
+// starting bounds the start of a Spring Boot application: seconds on a machine at leisure, a minute beside a dozen other tests.
+const starting = 3 * time.Minute
+
 func release(server *harness.Server, name, content string, sensitive bool) {
 	server.Call("ReleaseService/Publish", map[string]any{"ref": map[string]any{"namespace": "default", "kind": "Config", "name": name},
 		"sensitive": sensitive, "content": base64.StdEncoding.EncodeToString([]byte(content)), "release": true}, nil)
@@ -46,7 +49,7 @@ func TestSpringBootsOwnClient(t *testing.T) {
 		}
 	}
 	c := client(t, server, token, "--spring.profiles.active=prod")
-	c.Await(time.Minute, "started")
+	c.Await(starting, "started")
 	expect(t, c, map[string]any{"level": "loan-prod", "own": "你好", "url": "http://h/x", "shared.flag": "true", "shared.level": "prod in application", "none": nil})
 	if a := c.Ask("list", "shared.list"); fmt.Sprint(a.Value) != "[z]" {
 		t.Errorf("the list is %v", a.Value)
@@ -73,21 +76,21 @@ func TestSpringBootsOwnClient(t *testing.T) {
 	t.Run("profiles, labels and secrets", func(t *testing.T) {
 		several := client(t, server, token, "--spring.profiles.active=prod,eu")
 		labelled := client(t, server, token, "--spring.cloud.config.label=blue")
-		several.Await(time.Minute, "started")
+		several.Await(starting, "started")
 		expect(t, several, map[string]any{"level": "loan-eu", "shared.level": "application"})
-		labelled.Await(time.Minute, "started")
+		labelled.Await(starting, "started")
 		expect(t, labelled, map[string]any{"level": "blue", "own": nil})
 		secret := client(t, server, "--spring.cloud.config.token="+server.Token("default", "ROLE_SERVICE"), "--spring.cloud.config.name=card")
-		secret.Await(time.Minute, "started")
+		secret.Await(starting, "started")
 		expect(t, secret, map[string]any{"password": "hidden"})
 	})
 	t.Run("who may not does not start", func(t *testing.T) {
 		nobody := client(t, server, "--spring.cloud.config.fail-fast=true")
 		viewer := client(t, server, "--spring.cloud.config.headers.Authorization=Bearer "+server.Token("default", "ROLE_VIEWER"), "--spring.cloud.config.name=card", "--spring.cloud.config.fail-fast=true")
-		if a := nobody.Await(time.Minute, "started", "failed"); a.Event != "failed" || !strings.Contains(fmt.Sprint(a.Value), "401") {
+		if a := nobody.Await(starting, "started", "failed"); a.Event != "failed" || !strings.Contains(fmt.Sprint(a.Value), "401") {
 			t.Errorf("without a token: %+v", a)
 		}
-		if a := viewer.Await(time.Minute, "started", "failed"); a.Event != "failed" || !strings.Contains(fmt.Sprint(a.Value), "403") {
+		if a := viewer.Await(starting, "started", "failed"); a.Event != "failed" || !strings.Contains(fmt.Sprint(a.Value), "403") {
 			t.Errorf("a viewer of a secret: %+v", a)
 		}
 	})
