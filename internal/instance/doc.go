@@ -11,6 +11,7 @@
 //	snapshot.go    what readers get: immutable, swapped whole, encoded once
 //	register.go    registrations and deregistrations on their way into the state
 //	session.go     instances that live as long as a stream
+//	transfer.go    an old session that ends while a new one registers the same
 //	beat.go        instances that live by beats; beats for another node's instances are forwarded in batches
 //	owner.go       which node keeps which instance alive
 //	life.go        the silence of instances, on a timer wheel (wheel.go), and protection

@@ -139,7 +139,7 @@ func (r *Registry) eachRoster(visit func(*roster)) {
 // lock finds or makes the roster of a service and locks it. unlock afterwards with [Registry.unlock].
 func (r *Registry) lock(service Service) *roster {
 	for {
-		roster := r.table.obtain(service, func() *roster { return newRoster(cloneService(service), r.applied.Load()) })
+		roster := r.table.obtain(service, func() *roster { return newRoster(cloneService(service), r.applied.Load(), r.clock.Now) })
 		roster.mu.Lock()
 		if !roster.gone {
 			return roster

@@ -68,8 +68,18 @@ func (r *Registry) register(ctx context.Context, registrations []Registration, s
 	}
 	results := make([]Result, len(all))
 	write := all[:0]
+	var taken []heldInstance
+	defer func() { r.transfers.taken(taken) }()
 	for _, p := range all {
 		results[p.index] = Result{ID: p.instance.ID, BeatInterval: beatInterval(&p)}
+		key, taking, removed := r.takeOver(&p)
+		if taking {
+			taken = append(taken, key)
+		}
+		if removed {
+			write = append(write, p)
+			continue
+		}
 		revision, done, err := r.unchanged(ctx, &p)
 		if err != nil {
 			return nil, indexed(err, p.index, len(all))

@@ -57,6 +57,7 @@ type Registry struct {
 	notifier   notifier
 	journal    journal
 	names      names
+	transfers  transfers
 
 	wheel *wheel
 	// running is the registry's time in ticks; grace is when the quorum came back last: silence counts from then.

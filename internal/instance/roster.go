@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	gantryv1 "github.com/gantry-platform/gantry/sdk/api/gantry/v1"
 )
@@ -35,14 +36,17 @@ type roster struct {
 	frames map[uint64]*Frame
 	// snapshot is nil after a change, until somebody asks.
 	snapshot atomic.Pointer[Snapshot]
+	// made is the stamp of the newest snapshot.
+	made int64
+	now  func() time.Time
 
 	subscriptions map[*subscription]struct{}
 	// acknowledged is closed at the next acknowledgement while somebody waits for it, else nil.
 	acknowledged chan struct{}
 }
 
-func newRoster(service Service, revision int64) *roster {
-	return &roster{service: service, hash: hashService(service), version: 1, revision: revision,
+func newRoster(service Service, revision int64, now func() time.Time) *roster {
+	return &roster{service: service, hash: hashService(service), version: 1, revision: revision, now: now,
 		history: history{floorVersion: 1, floorRevision: revision}}
 }
 
@@ -145,7 +149,8 @@ func (r *roster) build(stale bool) *Snapshot {
 			instances = slices.Insert(instances, at, p.instance)
 		}
 	}
-	snapshot := (&Snapshot{Service: r.service, Revision: r.revision, Version: r.version, Instances: instances,
+	r.made = max(r.made+1, r.now().UnixMilli())
+	snapshot := (&Snapshot{Service: r.service, Revision: r.revision, Version: r.version, Made: r.made, Instances: instances,
 		Protected: r.protected > 0, Provisional: len(r.pending) > 0, Stale: stale, Settings: r.settings}).prepare()
 	r.snapshot.Store(snapshot)
 	return snapshot

@@ -212,7 +212,12 @@ func (s *Session) detach(service Service, id string) {
 // Errors: NotFound "instance.unknown" when the session does not hold it; Unavailable.
 func (s *Session) Deregister(ctx context.Context, service Service, id string) (int64, error) {
 	service = service.Normal()
-	held, pending, i := s.holds(service, id)
+	transfers, removal := &s.registry.transfers, heldInstance{service, id}
+	if !transfers.beginRemoval(removal) {
+		return 0, errUnknownInstance(service, id)
+	}
+	defer transfers.endRemoval(removal)
+	held, pending, i := s.holds(service, id) // only now: from here on nobody takes it over unseen
 	if !held {
 		return 0, errUnknownInstance(service, id)
 	}
@@ -232,6 +237,9 @@ func (s *Session) Deregister(ctx context.Context, service Service, id string) (i
 			return 0, err
 		}
 		// It was written meanwhile: if by somebody else's registration, it is not ours to remove.
+		if held, _, _ := s.holds(service, id); !held || transfers.isTaken(removal) {
+			return 0, errUnknownInstance(service, id)
+		}
 		record, found, err := s.registry.store.Get(ctx, key)
 		if err != nil {
 			return 0, err

@@ -16,6 +16,9 @@ type Snapshot struct {
 	// Version counts the changes that this node has seen, provisional ones included. It means nothing on another node
 	// or after a restart.
 	Version uint64
+	// Made is when this node made the snapshot, in milliseconds by the wall clock. A newer snapshot of the service has a larger one, whatever
+	// the clock does, for languages whose clients drop what is not newer than what they have.
+	Made int64
 	// Instances are sorted by id.
 	Instances []*Instance
 	// Protected: some instances are kept although they are lost.
