@@ -18,8 +18,8 @@ const (
 	MaxLockDelay = 60 * time.Second
 	// MaxListedBytes bounds the contents of one list of keys.
 	MaxListedBytes = 64 << 20
-	// MaxWatched bounds the documents of one watcher.
-	MaxWatched = 1_000
+	// MaxWatched bounds the documents of one watcher: as many as Nacos's Java client listens to by one connection.
+	MaxWatched = 3_000
 	// MaxWatchers bounds the watchers of a node: ten times the sessions that a node is built for.
 	MaxWatchers = 50_000
 	// MaxReports bounds the applied reports of one session, MaxNodeReports those of a node (some 60 MB).

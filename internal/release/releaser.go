@@ -41,6 +41,7 @@ type Releaser struct {
 	cache   *cache
 	once    once
 	topics  topics
+	kinds   kinds
 	feed    *feed
 	holders holders
 	applied *applied
@@ -202,6 +203,7 @@ func (r *Releaser) mirror(updates []update, revision int64) {
 	r.index.setAll(updates)
 	for i, u := range updates {
 		r.topics.changed(u.ref)
+		r.kinds.changed(u.ref)
 		if u.d != nil {
 			r.preload.add(u.ref)
 		}
