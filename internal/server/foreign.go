@@ -55,6 +55,17 @@ func (s *Server) nacosNodes() []nacos.Node {
 	return nodes
 }
 
+// otherHTTPAddresses are where the other live nodes are reached.
+func (s *Server) otherHTTPAddresses() []string {
+	var addresses []string
+	for _, node := range s.store.Nodes() {
+		if node.ID != s.store.Self().ID {
+			addresses = append(addresses, node.HTTPAddress)
+		}
+	}
+	return addresses
+}
+
 // foreign serves the foreign languages, and next everything else.
 func (s *Server) foreign(next http.Handler) http.Handler {
 	mounts := s.mounts()

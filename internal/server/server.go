@@ -62,7 +62,9 @@ type Server struct {
 	peers     *peer.Client
 	api       *native.API
 	nacos     *nacos.API
-	apollo    *apollo.Handler
+	// nacosConnections are the gRPC side of nacos.
+	nacosConnections *nacos.Connections
+	apollo           *apollo.Handler
 
 	consul *consul.Handler
 
@@ -146,7 +148,10 @@ func (s *Server) watchQuorum() {
 		changed := s.store.QuorumChanged()
 		var disperse *time.Timer
 		if !s.store.Quorum() {
-			disperse = time.AfterFunc(s.settings.NodeTTL, func() { s.api.Disperse("the node has lost the quorum") })
+			disperse = time.AfterFunc(s.settings.NodeTTL, func() {
+				s.api.Disperse("the node has lost the quorum")
+				s.nacosConnections.Disperse(s.running)
+			})
 		}
 		select {
 		case <-changed:
@@ -205,6 +210,7 @@ func (s *Server) buildRooms() error {
 	apiOptions.Instances = s.instances
 	s.api = native.New(apiOptions)
 	s.nacos = nacos.New(nacos.Options{Access: s.access, Instances: s.instances, Releases: s.releases, Logger: s.log.With("part", "nacos"), Nodes: s.nacosNodes})
+	s.nacosConnections = s.nacos.Connections(s.otherHTTPAddresses)
 	s.apollo, err = apollo.New(apollo.Options{Releases: s.releases, Access: s.access, Registerer: s.metrics, Logger: s.log.With("part", "apollo")})
 	if err != nil {
 		return err
@@ -292,10 +298,16 @@ func (s *Server) Shutdown(ctx context.Context) {
 	s.ready.Store(false)
 	s.leave()
 	if s.api != nil && s.grpc != nil {
-		s.api.Leave(ctx)
+		var leaving sync.WaitGroup
+		leaving.Go(func() { s.api.Leave(ctx) })
+		leaving.Go(func() { s.nacosConnections.Leave(ctx) })
+		leaving.Wait()
 	}
 	s.stopServers(ctx)
 	s.stop()
+	if s.nacosConnections != nil {
+		s.nacosConnections.Close()
+	}
 	if s.nacos != nil {
 		s.nacos.Close()
 	}
