@@ -1,128 +1,126 @@
 package consul_test
 
 import (
-	"encoding/json"
+	"context"
 	"fmt"
-	"net/http"
-	"net/url"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"sort"
-	"strconv"
+	"log/slog"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/hashicorp/consul/api"
+	metrics "github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/config"
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/discovery"
+	"github.com/prometheus/prometheus/discovery/consul"
+	"github.com/prometheus/prometheus/discovery/targetgroup"
 
 	"github.com/gantry-platform/gantry/conformance/harness"
 )
 
-// prometheus starts Debian's prometheus with consul_sd_configs on a server, and returns its address.
-func prometheus(t *testing.T, server *harness.Server) string {
+// discover runs what stands behind Prometheus's consul_sd_configs on a server: Debian's prometheus is built without it, so that its own
+// package is run here. It returns the groups as they come.
+func discover(t *testing.T, server *harness.Server) <-chan []*targetgroup.Group {
 	t.Helper()
-	program, err := exec.LookPath("prometheus")
-	if err != nil {
-		t.Fatal("no prometheus: apt-get install prometheus")
-	}
-	dir, address := t.TempDir(), harness.FreeAddress(t)
-	config := fmt.Sprintf(`
-global: {scrape_interval: 500ms}
-scrape_configs:
-  - job_name: fleet
-    consul_sd_configs:
-      - {server: %q, token: %q, refresh_interval: 500ms}
-    relabel_configs:
-      - {source_labels: [__meta_consul_service], regex: consul, action: drop}
-      - {source_labels: [__meta_consul_service], target_label: service}
-      - {source_labels: [__meta_consul_tags], target_label: tags}
-      - {source_labels: [__meta_consul_service_metadata_version], target_label: version}
-      - {source_labels: [__meta_consul_health], target_label: health}
-      - {source_labels: [__meta_consul_dc], target_label: dc}
-`, server.HTTP, server.Token("default", "ROLE_VIEWER"))
-	file := filepath.Join(dir, "prometheus.yml")
-	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+	settings := consul.DefaultSDConfig
+	settings.Server, settings.Token, settings.RefreshInterval = server.HTTP, config.Secret(server.Token("default", "ROLE_VIEWER")), model.Duration(200*time.Millisecond)
+	registry := metrics.NewRegistry()
+	refresh := discovery.NewRefreshMetrics(registry)
+	own := settings.NewDiscovererMetrics(registry, refresh)
+	if err := own.Register(); err != nil {
 		t.Fatal(err)
 	}
-	harness.Run(t, program, "--config.file="+file, "--storage.tsdb.path="+filepath.Join(dir, "tsdb"), "--web.listen-address="+address, "--log.level=warn")
-	return address
-}
-
-// scraped waits until exactly these targets are up.
-func scraped(t *testing.T, address string, want ...string) {
-	t.Helper()
-	sort.Strings(want)
-	harness.Eventually(t, 40*time.Second, fmt.Sprintf("prometheus scrapes %v", want), func() error {
-		response, err := http.Get("http://" + address + "/api/v1/query?query=" + url.QueryEscape(`up{job="fleet"} == 1`))
-		if err != nil {
-			return err
-		}
-		defer response.Body.Close()
-		var answer struct {
-			Data struct {
-				Result []struct{ Metric map[string]string }
+	discoverer, err := settings.NewDiscoverer(discovery.DiscovererOptions{Logger: slog.New(slog.DiscardHandler), Metrics: own})
+	if err != nil {
+		t.Fatal(err)
+	}
+	groups := make(chan []*targetgroup.Group)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() { defer close(ended); discoverer.Run(ctx, groups) }()
+	t.Cleanup(func() {
+		cancel()
+		for {
+			select {
+			case <-groups:
+			case <-ended:
+				return
 			}
 		}
-		if err := json.NewDecoder(response.Body).Decode(&answer); err != nil {
-			return err
-		}
-		var got []string
-		for _, r := range answer.Data.Result {
-			m := r.Metric
-			got = append(got, m["service"]+" "+m["version"]+" "+m["tags"]+" "+m["health"]+" "+m["dc"])
-		}
-		sort.Strings(got)
-		if strings.Join(got, "; ") != strings.Join(want, "; ") {
-			return fmt.Errorf("it scrapes %v", got)
-		}
-		return nil
 	})
+	return groups
 }
 
-// exporter answers /metrics.
-func exporter(t *testing.T) (host string, port int) {
+// targets follows the groups until they are as wanted: each target with its service, version, tags and health.
+func targets(t *testing.T, groups <-chan []*targetgroup.Group, known map[string][]string, want ...string) {
 	t.Helper()
-	address := harness.FreeAddress(t)
-	server := &http.Server{Addr: address, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "loans_granted_total 7") })}
-	go server.ListenAndServe()
-	t.Cleanup(func() { server.Close() })
-	host, text, _ := strings.Cut(address, ":")
-	port, err := strconv.Atoi(text)
-	if err != nil {
-		t.Fatal(err)
+	slices.Sort(want)
+	timeout := time.After(40 * time.Second)
+	for {
+		all := slices.Sorted(func(yield func(string) bool) {
+			for _, list := range known {
+				for _, target := range list {
+					if !yield(target) {
+						return
+					}
+				}
+			}
+		})
+		if slices.Equal(all, want) {
+			return
+		}
+		select {
+		case next := <-groups:
+			for _, group := range next {
+				known[group.Source] = describe(group)
+			}
+		case <-timeout:
+			t.Fatalf("the targets are %q, want %q", all, want)
+		}
 	}
-	return host, port
 }
 
-// TestPrometheusDiscoversByConsul: what a Consul client registers and what others register is scraped, over a restart too.
+func describe(group *targetgroup.Group) []string {
+	var all []string
+	service := group.Labels["__meta_consul_service"]
+	for _, target := range group.Targets {
+		labels := maps.Clone(target)
+		maps.Copy(labels, group.Labels)
+		if service != "consul" {
+			all = append(all, fmt.Sprint(labels["__address__"], " ", service, " ", labels["__meta_consul_service_metadata_version"], " ", strings.Trim(string(labels["__meta_consul_tags"]), ","), " ",
+				labels["__meta_consul_health"], " ", labels["__meta_consul_dc"]))
+		}
+	}
+	return all
+}
+
+// TestPrometheusDiscoversByConsul: what a Consul client registers and what others register is a target, over a restart too.
 func TestPrometheusDiscoversByConsul(t *testing.T) {
 	server := harness.Start(t)
 	c := client(t, server)
-	host, port := exporter(t)
-	registration := &api.AgentServiceRegistration{Name: "loan", ID: "loan-1", Address: host, Port: port, Tags: []string{"blue", "v1"}, Meta: map[string]string{"version": "v1"},
+	registration := &api.AgentServiceRegistration{Name: "loan", ID: "loan-1", Address: "10.0.0.1", Port: 8080, Tags: []string{"blue", "v1"}, Meta: map[string]string{"version": "v1"},
 		Check: &api.AgentServiceCheck{TTL: "10m", Status: api.HealthPassing}}
 	if err := c.Agent().ServiceRegister(registration); err != nil {
 		t.Fatal(err)
 	}
-	host, port = exporter(t)
-	server.Call("InstanceService/Register", map[string]any{"service": map[string]any{"service": "risk"}, "instance": map[string]any{"address": host, "port": port,
+	server.Call("InstanceService/Register", map[string]any{"service": map[string]any{"service": "risk"}, "instance": map[string]any{"address": "10.0.0.2", "port": 9090,
 		"labels": map[string]any{"version": "v2"}, "persistent": true}}, nil)
-	address := prometheus(t, server)
-	loan, risk := "loan v1 ,blue,v1, passing dc1", "risk v2 ,version=v2, passing dc1"
-	scraped(t, address, loan, risk)
+	groups, known := discover(t, server), map[string][]string{}
+	loan, risk := "10.0.0.1:8080 loan v1 blue,v1 %s dc1", "10.0.0.2:9090 risk v2 version=v2 passing dc1"
+	targets(t, groups, known, fmt.Sprintf(loan, "passing"), risk)
 	if err := c.Agent().WarnTTL("service:loan-1", "slow"); err != nil {
 		t.Fatal(err)
 	}
-	scraped(t, address, "loan v1 ,blue,v1, warning dc1", risk)
+	targets(t, groups, known, fmt.Sprintf(loan, "warning"), risk)
 	server.Kill()
 	server.Restart()
-	if err := c.Agent().PassTTL("service:loan-1", ""); err != nil {
-		t.Fatal(err)
-	}
-	scraped(t, address, loan, risk)
+	harness.Eventually(t, 20*time.Second, "the check is reported", func() error { return c.Agent().PassTTL("service:loan-1", "") })
+	targets(t, groups, known, fmt.Sprintf(loan, "passing"), risk)
 	if err := c.Agent().ServiceDeregister("loan-1"); err != nil {
 		t.Fatal(err)
 	}
-	scraped(t, address, risk)
+	targets(t, groups, known, risk)
 }
