@@ -111,19 +111,20 @@ func (k *call) listen(r *configListenRequest) ([]byte, error) {
 		k.c.unlisten(refs)
 		return encodeJSON("ConfigChangeBatchListenResponse", answer), nil
 	}
-	if err := k.c.listen(access.FromContext(k.ctx), refs, r.Contexts); err != nil {
-		return nil, err
-	}
-	subject := k.c.subject()
+	// What is current is looked at before it is followed, and following tells everything once: so nothing is told twice, and no change falls in between.
+	subject, told := k.c.subject(), make([]string, len(refs))
 	for n := range refs {
 		current, readable, err := k.digest(refs[n], subject)
 		if err != nil {
 			return nil, err
 		}
-		if readable && current != r.Contexts[n].MD5 {
+		if told[n] = r.Contexts[n].MD5; readable && current != told[n] {
 			answer.Changed = append(answer.Changed, r.Contexts[n].configName)
-			k.c.told(refs[n], current)
+			told[n] = current
 		}
+	}
+	if err := k.c.listen(access.FromContext(k.ctx), refs, r.Contexts, told); err != nil {
+		return nil, err
 	}
 	return encodeJSON("ConfigChangeBatchListenResponse", answer), nil
 }
@@ -137,8 +138,8 @@ func (k *call) digest(ref release.Ref, subject *release.Subject) (md5 string, re
 	return k.api.digest(frame), !frame.Event().GetVersion().GetWithheld(), nil
 }
 
-// listen notes what the client has, and follows the configurations. It is noted first, so that no change falls in between.
-func (c *connection) listen(identity *access.Identity, refs []release.Ref, contexts []listenContext) error {
+// listen notes what the client has and was told of, and follows the configurations.
+func (c *connection) listen(identity *access.Identity, refs []release.Ref, contexts []listenContext, told []string) error {
 	if len(refs) == 0 {
 		return nil
 	}
@@ -153,17 +154,12 @@ func (c *connection) listen(identity *access.Identity, refs []release.Ref, conte
 	}
 	var fresh []release.Ref
 	for n, ref := range refs {
-		if known := l.configs[ref]; known != nil {
-			*known = heldConfig{name: contexts[n].configName, md5: contexts[n].MD5, told: contexts[n].MD5}
-			continue
+		if l.configs[ref] == nil {
+			fresh = append(fresh, ref)
 		}
-		l.configs[ref] = &heldConfig{name: contexts[n].configName, md5: contexts[n].MD5, told: contexts[n].MD5}
-		fresh = append(fresh, ref)
+		l.configs[ref] = &heldConfig{name: contexts[n].configName, md5: contexts[n].MD5, told: told[n]}
 	}
-	if len(fresh) == 0 {
-		return nil
-	}
-	if err := l.watcher.Add(fresh...); err != nil {
+	if err := l.watcher.Add(refs...); err != nil {
 		for _, ref := range fresh {
 			delete(l.configs, ref)
 		}
@@ -213,21 +209,6 @@ func (c *connection) unlisten(refs []release.Ref) {
 		delete(l.configs, ref)
 	}
 	l.watcher.Remove(refs...)
-}
-
-// told notes what the client was told of in an answer, so that it is not told once more.
-func (c *connection) told(ref release.Ref, md5 string) {
-	c.mu.Lock()
-	l := c.configs
-	c.mu.Unlock()
-	if l == nil {
-		return
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if one := l.configs[ref]; one != nil {
-		one.told = md5
-	}
 }
 
 // follow goes on by the rights of another identity: the client has logged in again. Everything is looked at anew; what the client has is not told.
