@@ -207,7 +207,7 @@ func (c *connections) ask(conn *load.Conn, request []byte, check func(body []byt
 	if err != nil {
 		return err
 	}
-	if status != 200 {
+	if status != 200 && status != 204 {
 		return fmt.Errorf("a request was answered with %d: %.300s", status, body)
 	}
 	if err := check(body); err != nil {

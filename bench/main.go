@@ -40,6 +40,8 @@ type settings struct {
 	data           string
 	profiles       string
 	authentication bool
+	// rnacos is the path of a rival's server, or empty.
+	rnacos string
 }
 
 func parse(arguments []string) (*settings, error) {
@@ -52,11 +54,15 @@ func parse(arguments []string) (*settings, error) {
 	flags.StringVar(&s.server, "server", "", "`path` of the gantry program; default: built from ../cmd/gantry")
 	flags.StringVar(&s.data, "data", os.TempDir(), "`folder` on the disk that servers are to write to")
 	flags.StringVar(&s.profiles, "profile", "", "`folder` for profiles of server and clients, taken in each row's first run")
+	flags.StringVar(&s.rnacos, "rnacos", "", "`path` of the rnacos program (cargo install rnacos), to measure it beside Gantry in the same run; default: the one on the PATH, if any")
 	flags.BoolVar(&s.authentication, "authentication", true, "run servers with authentication, and clients with a token")
 	if err := flags.Parse(arguments); err != nil {
 		return nil, err
 	}
 	var err error
+	if s.rnacos == "" {
+		s.rnacos, _ = exec.LookPath("rnacos") // it need not be there
+	}
 	if s.rows, err = regexp.Compile(*rows); err != nil {
 		return nil, err
 	}
@@ -102,7 +108,7 @@ func measure(ctx context.Context, s *settings) (err error) {
 	report := newReport(host, s)
 	host.print(os.Stdout)
 	failed := 0
-	for _, scenario := range scenarios() {
+	for _, scenario := range scenarios(s) {
 		rows := scenario.selected(s.rows)
 		if len(rows) == 0 {
 			continue

@@ -42,11 +42,12 @@ type scenario struct {
 }
 
 // scenarios lists everything that can be measured, in the order of the table.
-func scenarios() []scenario {
+func scenarios(s *settings) []scenario {
 	all := registerScenarios()
 	all = append(all, discoverScenarios()...)
 	all = append(all, changeScenario(), releaseScenario(), releaseSDKScenario())
 	all = append(all, footprintScenarios()...)
+	all = append(all, foreignScenarios(s.rnacos)...)
 	return append(all, sdkScenario())
 }
 
@@ -131,10 +132,11 @@ func sleep(ctx context.Context, d time.Duration) error {
 
 // profile takes CPU profiles of the server (nil: of this process alone) and of this process while a row is measured, and the server's allocations
 // since its start, if they were asked for. The returned function waits for them.
-func (l *lab) profile(ctx context.Context, name string, server *process.Server) (wait func() error, err error) {
+func (l *lab) profile(ctx context.Context, name string, measured process.Measured) (wait func() error, err error) {
 	if l.profiles == "" || l.run > 0 {
 		return func() error { return nil }, nil
 	}
+	server, _ := measured.(*process.Server)
 	own, err := os.Create(filepath.Join(l.profiles, name+".client.pprof"))
 	if err != nil {
 		return nil, err
@@ -172,7 +174,7 @@ func (l *lab) heap(ctx context.Context, name string, server *process.Server) err
 
 // rate counts what happens in a second while a load is on: after a warm-up of a quarter of the window, over the window, or until the load has
 // ended, if it ends before. The note says what the server's CPU time was for each.
-func (l *lab) rate(ctx context.Context, name string, server *process.Server, count func() int64, ended <-chan struct{}) (perSecond float64, note string, err error) {
+func (l *lab) rate(ctx context.Context, name string, server process.Measured, count func() int64, ended <-chan struct{}) (perSecond float64, note string, err error) {
 	if err := sleep(ctx, l.window/4); err != nil {
 		return 0, "", err
 	}

@@ -51,6 +51,18 @@ func AppendRequest(b []byte, host, procedure, contentType, token string, body []
 	return append(append(b, "\r\n\r\n"...), body...)
 }
 
+// AppendPlain appends a request of another language to b. headers are whole lines with their ends; authorization is the value of that header, or
+// empty.
+func AppendPlain(b []byte, method, host, path, authorization, headers string, body []byte) []byte {
+	b = append(append(append(append(b, method...), ' '), path...), " HTTP/1.1\r\nHost: "...)
+	b = append(append(append(b, host...), "\r\n"...), headers...)
+	if authorization != "" {
+		b = append(append(append(b, "Authorization: "...), authorization...), "\r\n"...)
+	}
+	b = strconv.AppendInt(append(b, "Content-Length: "...), int64(len(body)), 10)
+	return append(append(b, "\r\n\r\n"...), body...)
+}
+
 // Do sends a request and returns the answer's status and body. The body is good until the next call. After an error the
 // connection is of no use.
 func (c *Conn) Do(request []byte) (status int, body []byte, err error) {
@@ -75,6 +87,7 @@ func (c *Conn) Do(request []byte) (status int, body []byte, err error) {
 	switch {
 	case chunked:
 		err = c.readChunks()
+	case status == 204 || status == 304: // without a body (RFC 9110, 15.3.5)
 	case length < 0:
 		err = errors.New("an answer without a length")
 	default:

@@ -16,9 +16,17 @@ type Memory struct {
 	Resident, Anonymous, File uint64
 }
 
+// Measured is a process whose use of the machine can be read.
+type Measured interface {
+	Memory() (Memory, error)
+	CPUTime() (time.Duration, error)
+}
+
 // Memory reads what the server holds now.
-func (s *Server) Memory() (Memory, error) {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.command.Process.Pid))
+func (s *Server) Memory() (Memory, error) { return memoryOf(s.command.Process.Pid) }
+
+func memoryOf(pid int) (Memory, error) {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return Memory{}, err
 	}
@@ -51,8 +59,10 @@ func parseMemory(status string) (Memory, error) {
 const clockTick = time.Second / 100
 
 // CPUTime is how long the server has computed so far, on all cores together, to the hundredth of a second.
-func (s *Server) CPUTime() (time.Duration, error) {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.command.Process.Pid))
+func (s *Server) CPUTime() (time.Duration, error) { return cpuTimeOf(s.command.Process.Pid) }
+
+func cpuTimeOf(pid int) (time.Duration, error) {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0, err
 	}
