@@ -18,7 +18,9 @@ const (
 	exitForbidden   = 5
 	exitUnavailable = 6
 	// exitDifferent is not diff's own 1, so that a failure is never taken for a difference.
-	exitDifferent   = 7
+	exitDifferent = 7
+	// exitIncomplete tells a migration that left something behind, which its report names, from one that failed.
+	exitIncomplete  = 8
 	exitInterrupted = 130
 )
 
@@ -61,6 +63,7 @@ func exitCodesTopic() *cobra.Command {
     5  not signed in, or not allowed
     6  unavailable (no server, no quorum), overloaded, or out of time: later it may work
     7  gantry diff found differences (0: none)
+    8  gantry migrate did not take everything; its report says what and why
   130  interrupted
 
 Of several documents the first that failed decides.`,

@@ -3,7 +3,7 @@
 // A file holds a family of commands. All of them hang on [newRoot] and share a [cli]: the streams, the
 // environment and the settings of one invocation, so that tests drive whole commands through [run].
 // The operator's commands speak the native API over Connect and import, of the server, only
-// internal/policy (to read and write manifests) and internal/fault (the errors that users see).
+// internal/policy (to read and write manifests) and internal/fault (the errors that users see); gantry migrate is internal/migrate.
 //
 // # Exit codes
 //
@@ -15,6 +15,7 @@
 //	5    not signed in, or not allowed
 //	6    unavailable, overloaded, or out of time: later it may work
 //	7    gantry diff found differences
+//	8    gantry migrate did not take everything
 //	130  interrupted
 package main
 

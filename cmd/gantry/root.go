@@ -63,7 +63,7 @@ releases. This program is the server and the commands to operate it.`,
 		c.promoteCommand(), c.abortCommand(), c.rollbackCommand(), c.deleteCommand(), c.previewCommand(), c.appliedCommand(),
 		c.exportCommand(), c.importCommand())
 	add(groupAccess, c.loginCommand(), c.logoutCommand(), c.whoamiCommand(), c.userCommand(), c.tokenCommand(), c.auditCommand())
-	add(groupOperate, c.serverCommand(), c.statusCommand(), c.clusterCommand(), c.keysCommand(), c.backupCommand(), c.restoreCommand())
+	add(groupOperate, c.serverCommand(), c.statusCommand(), c.clusterCommand(), c.keysCommand(), c.backupCommand(), c.restoreCommand(), c.migrateCommand())
 	add(groupSettings, c.completionCommand(), c.versionCommand())
 	root.AddCommand(exitCodesTopic(), c.markdownCommand(), c.settingsMarkdownCommand())
 	root.InitDefaultHelpCmd()

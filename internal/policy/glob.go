@@ -33,3 +33,7 @@ func globPattern(glob string) (*regexp.Regexp, error) {
 	b.WriteString(`$`)
 	return regexp.Compile(b.String())
 }
+
+// Glob compiles a pattern over names of documents: '*' is any run of characters but '/', "**" any run, '?' one character but '/'. All
+// else stands for itself.
+func Glob(pattern string) (*regexp.Regexp, error) { return globPattern(pattern) }
