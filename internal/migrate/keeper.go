@@ -121,7 +121,7 @@ func (k *keeper) register(ctx context.Context, waiting bool) outcome {
 	now := time.Now()
 	due := map[spot]Copy{}
 	for at, h := range k.copies {
-		if !h.registered && (h.refused == nil || now.After(h.again)) {
+		if !h.registered && (h.refused == nil || !now.Before(h.again)) {
 			due[at] = h.copy
 		}
 	}
