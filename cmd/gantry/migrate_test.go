@@ -15,7 +15,6 @@ import (
 	"testing"
 
 	"github.com/gantry-platform/gantry/internal/migrate"
-	"github.com/gantry-platform/gantry/internal/policy"
 )
 
 // source serves a foreign system's answers as recorded, and notes what it was asked.
@@ -365,9 +364,6 @@ func TestMigrateRefusesWhatIsWrong(t *testing.T) {
 }
 
 func TestMigrateConsulKeys(t *testing.T) {
-	if _, err := policy.Standard().Kind("KeyValue"); err != nil {
-		t.Skip(err)
-	}
 	o := newOperator(t)
 	keys := map[string]string{"config/loan/limit": "5", "config/": "", "config/été": "\xff\x00", "config/a b?c": "x", "other": "y"}
 	s := serveSource(t, func(w http.ResponseWriter, r *http.Request) {

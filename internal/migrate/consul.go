@@ -13,9 +13,6 @@ import (
 	"github.com/gantry-platform/gantry/internal/policy"
 )
 
-// kindKeyValue is the kind of documents that keys of Consul are.
-const kindKeyValue = "KeyValue"
-
 func newConsul(c Connection) *endpoint {
 	api := newEndpoint("consul", c)
 	if c.Token != "" {
@@ -99,7 +96,7 @@ func (s *consulKeys) names(ctx context.Context) ([]string, error) {
 }
 
 func (s *consulKeys) item(ctx context.Context, name string) (Item, error) {
-	item := Item{Origin: name, Document: policy.Document{Namespace: s.target, Kind: kindKeyValue, Name: name, Format: "text"}}
+	item := Item{Origin: name, Document: policy.Document{Namespace: s.target, Kind: policy.KeyValue, Name: name, Format: "text"}}
 	got, err := s.api.read(ctx, request{path: "/v1/kv/" + escapeKey(name)})
 	switch {
 	case statusOf(err) == http.StatusNotFound:
