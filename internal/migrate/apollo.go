@@ -12,9 +12,11 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/gantry-platform/gantry/internal/fault"
 	"github.com/gantry-platform/gantry/internal/policy"
+	"github.com/gantry-platform/gantry/internal/policy/source"
 )
 
 // ApolloOptions say what of an Apollo is taken.
@@ -280,8 +282,8 @@ func apolloContent(target, name, namespace string, settings map[string]string, i
 		d.Format, d.Content = policy.FormatOf(namespace), []byte(settings["content"])
 		return d
 	}
-	d.Format = "properties"
-	var b strings.Builder
+	d.Format = source.Properties
+	var b []byte
 	written := map[string]bool{}
 	for _, i := range items {
 		value, ok := settings[i.Key]
@@ -289,49 +291,20 @@ func apolloContent(target, name, namespace string, settings map[string]string, i
 			continue
 		}
 		written[i.Key] = true
-		for line := range strings.SplitSeq(i.Comment, "\n") {
+		for _, line := range strings.FieldsFunc(i.Comment, unicode.IsControl) {
 			if line = strings.TrimSpace(line); line != "" {
-				b.WriteString("# " + line + "\n")
+				b = append(b, "# "+line+"\n"...)
 			}
 		}
-		writeProperty(&b, i.Key, value)
+		b = source.AppendProperty(b, i.Key, " = ", value)
 	}
 	for _, key := range sortedKeys(settings) {
 		if !written[key] {
-			writeProperty(&b, key, settings[key])
+			b = source.AppendProperty(b, key, " = ", settings[key])
 		}
 	}
-	d.Content = []byte(b.String())
+	d.Content = b
 	return d
-}
-
-// writeProperty writes a line that java.util.Properties reads back.
-func writeProperty(b *strings.Builder, key, value string) {
-	escape := func(text string, isKey bool) {
-		for i, r := range text {
-			switch {
-			case r == '\\':
-				b.WriteString(`\\`)
-			case r == '\n':
-				b.WriteString(`\n`)
-			case r == '\r':
-				b.WriteString(`\r`)
-			case r == '\t':
-				b.WriteString(`\t`)
-			case r == '\f':
-				b.WriteString(`\f`)
-			case r == ' ' && (isKey || i == 0), isKey && strings.ContainsRune("=:#!", r):
-				b.WriteByte('\\')
-				b.WriteRune(r)
-			default:
-				b.WriteRune(r)
-			}
-		}
-	}
-	escape(key, true)
-	b.WriteString(" = ")
-	escape(value, false)
-	b.WriteByte('\n')
 }
 
 // apolloService reads what is released from a config service, as clients do.

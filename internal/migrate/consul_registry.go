@@ -245,7 +245,9 @@ func (r *consulRegistry) look(ctx context.Context, name string) ([]Instance, err
 		if e.Service.Kind != "" || e.Service.Port < 0 || e.Service.Port > math.MaxUint16 {
 			continue // proxies and gateways of its mesh are no services
 		}
-		instances = append(instances, fromConsul(e))
+		if i := fromConsul(e); i.Address != "" {
+			instances = append(instances, i)
+		}
 	}
 	slices.SortFunc(instances, func(a, b Instance) int { return strings.Compare(a.ID, b.ID) })
 	return instances, nil
