@@ -4,8 +4,6 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
-
-	"github.com/gantry-platform/gantry/internal/state/statetest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m, statetest.LeakOptions()...) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -1,4 +1,6 @@
-package migrate
+// Package nodes_test mirrors between whole Gantry nodes, of which one speaks another system's language. It stands apart from the package that
+// it tests so that fuzzing that one does not carry a server.
+package nodes_test
 
 import (
 	"bytes"
@@ -14,11 +16,17 @@ import (
 
 	"connectrpc.com/connect"
 
+	"go.uber.org/goleak"
+
 	"github.com/gantry-platform/gantry/internal/fault"
+	"github.com/gantry-platform/gantry/internal/migrate"
 	"github.com/gantry-platform/gantry/internal/server"
+	"github.com/gantry-platform/gantry/internal/state/statetest"
 	gantryv1 "github.com/gantry-platform/gantry/sdk/api/gantry/v1"
 	"github.com/gantry-platform/gantry/sdk/api/gantry/v1/gantryv1connect"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, statetest.LeakOptions()...) }
 
 // node is a Gantry node in the process: the target, or a source that speaks another system's language.
 type node struct {
@@ -51,12 +59,12 @@ func startNode(t *testing.T) *node {
 	return n
 }
 
-func (n *node) connection() Connection {
+func (n *node) connection() migrate.Connection {
 	u, err := url.Parse(n.address)
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	return Connection{URL: u}
+	return migrate.Connection{URL: u}
 }
 
 // call sends a request of another system's language.
@@ -121,7 +129,7 @@ func (n *node) shows(what string, want ...string) {
 		got = nil
 		for _, i := range n.all() {
 			name := fmt.Sprintf("%s/%s %s:%d", i.GetService().GetGroup(), i.GetService().GetService(), i.GetAddress(), i.GetPort())
-			if from := i.GetMetadata()[MarkFrom]; from != "" {
+			if from := i.GetMetadata()[migrate.MarkFrom]; from != "" {
 				name += " from " + from
 			}
 			got = append(got, strings.TrimPrefix(name, "default/"))
@@ -133,10 +141,13 @@ func (n *node) shows(what string, want ...string) {
 
 func eventually(t *testing.T, holds func() bool, what func() string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
+	atMost := time.After(30 * time.Second)
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
 	for !holds() {
-		if pause(ctx, 20*time.Millisecond) != nil {
+		select {
+		case <-ticker.C:
+		case <-atMost:
 			t.Fatal(what())
 		}
 	}
@@ -144,7 +155,7 @@ func eventually(t *testing.T, holds func() bool, what func() string) {
 
 // explainTest reads a fault from what a node answered.
 func explainTest(err error) *fault.Error {
-	err = Explained(err)
+	err = migrate.Explained(err)
 	if f, ok := fault.As(err); ok {
 		return f
 	}
@@ -158,9 +169,9 @@ func explainTest(err error) *fault.Error {
 }
 
 // runMirror runs a mirror until stop is called, which checks how it ended.
-func runMirror(t *testing.T, source, gantry Registry, by string) (m *Mirror, stop func()) {
+func runMirror(t *testing.T, source, gantry migrate.Registry, by string) (m *migrate.Mirror, stop func()) {
 	t.Helper()
-	m = &Mirror{Source: source, Gantry: gantry, By: by, Explain: explainTest, Tell: func(e Event) { t.Logf("%s %s %s %v", e.Side, e.Kind, e.Subject, e.Err) }}
+	m = &migrate.Mirror{Source: source, Gantry: gantry, By: by, Explain: explainTest, Tell: func(e migrate.Event) { t.Logf("%s %s %s %v", e.Side, e.Kind, e.Subject, e.Err) }}
 	m.Prepare()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
@@ -187,14 +198,14 @@ func TestMirrorWithANodeThatSpeaksNacos(t *testing.T) {
 	there.call("POST", "/nacos/v1/ns/instance?serviceName=RISK%40%40rules&ip=10.0.0.2&port=8081&ephemeral=false", "")
 	there.call("POST", "/nacos/v1/ns/instance?serviceName=loan&ip=10.0.0.3&port=8080&ephemeral=false&enabled=false", "")
 	here.provide("fund", "10.0.1.1", 9090, map[string]string{"owner": "ann"})
-	source, namespaces, err := NacosRegistry(t.Context(), there.connection(), NewNamespaces(map[string]string{"public": "default"}), nil, 200*time.Millisecond)
+	source, namespaces, err := migrate.NacosRegistry(t.Context(), there.connection(), migrate.NewNamespaces(map[string]string{"public": "default"}), nil, 200*time.Millisecond)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !slices.Equal(namespaces, []string{"default"}) {
 		t.Errorf("namespaces %v", namespaces)
 	}
-	_, stop := runMirror(t, source, NewGantry(here.instances, "nacos", namespaces), "nacos:8848")
+	_, stop := runMirror(t, source, migrate.NewGantry(here.instances, "nacos", namespaces), "nacos:8848")
 	here.shows("here", "fund 10.0.1.1:9090", "loan 10.0.0.1:8080 from nacos", "RISK/rules 10.0.0.2:8081 from nacos")
 	there.shows("there", "fund 10.0.1.1:9090 from gantry", "loan 10.0.0.1:8080", "loan 10.0.0.3:8080", "RISK/rules 10.0.0.2:8081")
 	for _, i := range here.all() {
@@ -223,23 +234,24 @@ func TestMirrorWithANodeThatSpeaksNacos(t *testing.T) {
 func TestAMirrorTakesUpWhatItsLastRunLeft(t *testing.T) {
 	there, here := startNode(t), startNode(t)
 	here.provide("fund", "10.0.1.1", 9090, nil)
-	registry := func() Registry {
-		r, _, err := NacosRegistry(t.Context(), there.connection(), NewNamespaces(map[string]string{"public": "default"}), nil, 200*time.Millisecond)
+	registry := func() migrate.Registry {
+		r, _, err := migrate.NacosRegistry(t.Context(), there.connection(), migrate.NewNamespaces(map[string]string{"public": "default"}), nil, 200*time.Millisecond)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return r
 	}
 	left := registry()
-	for _, copied := range []Instance{{Address: "10.0.1.1", Port: 9090, Weight: 1}, {Address: "10.0.1.2", Port: 9090, Weight: 1}} {
-		c := copyOf(Service{"default", "default", "fund"}, &copied, marks{"gantry", "nacos:8848"})
-		if errs := left.Register(t.Context(), []Copy{c}); errs[0] != nil {
+	for _, copied := range []migrate.Instance{{Address: "10.0.1.1", Port: 9090, Weight: 1}, {Address: "10.0.1.2", Port: 9090, Weight: 1}} {
+		copied.Metadata = map[string]string{migrate.MarkFrom: "gantry", migrate.MarkBy: "nacos:8848"}
+		c := migrate.Copy{Service: migrate.Service{Namespace: "default", Group: "default", Name: "fund"}, Instance: copied}
+		if errs := left.Register(t.Context(), []migrate.Copy{c}); errs[0] != nil {
 			t.Fatal(errs[0])
 		}
 	}
 	left.Close()
 	there.shows("before", "fund 10.0.1.1:9090 from gantry", "fund 10.0.1.2:9090 from gantry")
-	_, stop := runMirror(t, registry(), NewGantry(here.instances, "nacos", []string{"default"}), "nacos:8848")
+	_, stop := runMirror(t, registry(), migrate.NewGantry(here.instances, "nacos", []string{"default"}), "nacos:8848")
 	there.shows("with the mirror", "fund 10.0.1.1:9090 from gantry")
 	stop()
 	there.shows("after the end")
