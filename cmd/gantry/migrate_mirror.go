@@ -80,6 +80,8 @@ func (w *mirrorWatch) tell(event migrate.Event) {
 		c.warn("%s is back after %v", event.Side, c.now().Sub(event.Since).Round(time.Second))
 	case migrate.Forgotten:
 		c.warn("%s has been away for %v: its instances are taken back from the other side", event.Side, event.Keep)
+	case migrate.Shrunk:
+		c.warn("%s has lost most of its instances at once, as after a restart: they stay in the other side for %v unless they come back", event.Side, event.Keep)
 	case migrate.NotWritable:
 		c.warn("%s does not take copies: %s", event.Side, c.explain(migrate.Explained(event.Err)).Message)
 	case migrate.Writable:

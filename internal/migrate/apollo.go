@@ -251,7 +251,7 @@ func (s *apolloPortal) items(ctx context.Context, place apolloPlace, n apolloNam
 			}
 		}
 	} else if changed := unreleased(n.Items, settings); changed > 0 {
-		item.Notes = append(item.Notes, fmt.Sprintf("%d items were edited in Apollo after its last release: what was released is taken", changed))
+		item.Notes = append(item.Notes, fmt.Sprintf("%d of its items were edited in Apollo after the last release: what was released is taken", changed))
 	}
 	item.Document = apolloContent(place.target, apolloDocument(app, place.cluster, n.Name), n.Name, settings, n.Items)
 	return []Item{item}, nil

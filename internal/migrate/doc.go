@@ -28,7 +28,8 @@
 //
 // Instances that are not healthy, not up, or of weight 0 are not copied: callers on the other side would only see them as down as well.
 //
-// When a side is away, its instances are kept in the other side as last known for a bounded time, and then taken back.
+// When a side is away, its instances are kept in the other side as last known for a bounded time, and then taken back. So are those of a side
+// that loses most of its instances at once: registries in memory are empty after a restart, until their clients register again.
 //
 // # Hostile answers
 //

@@ -20,6 +20,9 @@ type follower struct {
 	mu    sync.Mutex
 	view  View
 	known bool
+	// full is the view before the side lost most of its instances at once, and lostAt when that was; zero while it has not.
+	full   View
+	lostAt time.Time
 }
 
 // last is the last view; false when there was none yet.
@@ -29,11 +32,55 @@ func (f *follower) last() (View, bool) {
 	return f.view, f.known
 }
 
+// trusted is the view to copy from: the last one, or the one before when the side has just lost most of its instances.
+func (f *follower) trusted() (View, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.lostAt.IsZero() {
+		return f.full, true
+	}
+	return f.view, f.known
+}
+
+// suddenLeast is the number of instances from which on losing more than half of them at once is no matter of course.
+const suddenLeast = 10
+
+// set takes a new view. A registry that has just been restarted is empty until its clients register again; so when more than half of the instances
+// are gone at once, the other side keeps what was before for as long as if this one were away.
 func (f *follower) set(view View) {
 	f.mu.Lock()
+	before := f.view
+	if !f.lostAt.IsZero() {
+		before = f.full
+	}
+	lost, told := f.lostAt, false
+	switch had, has := count(before).Instances, count(view).Instances; {
+	case had < suddenLeast || 2*has >= had:
+		f.full, f.lostAt = nil, time.Time{}
+	case lost.IsZero():
+		f.full, f.lostAt, told = before, time.Now(), true
+	case time.Since(lost) >= f.keep:
+		f.full, f.lostAt = nil, time.Time{}
+	}
 	f.view, f.known = view, true
 	f.mu.Unlock()
+	if told {
+		f.tell(Event{Side: f.side.Kind(), Kind: Shrunk, Keep: f.keep})
+	}
 	f.changed()
+}
+
+// ripe ends the grace of a sudden loss that is over.
+func (f *follower) ripe() {
+	f.mu.Lock()
+	over := !f.lostAt.IsZero() && time.Since(f.lostAt) >= f.keep
+	if over {
+		f.full, f.lostAt = nil, time.Time{}
+	}
+	f.mu.Unlock()
+	if over {
+		f.changed()
+	}
 }
 
 // Waits between attempts to follow a side again.
@@ -82,7 +129,10 @@ func (f *follower) run(ctx context.Context) error {
 func (f *follower) expire() {
 	if view, known := f.last(); known && len(view) > 0 {
 		f.tell(Event{Side: f.side.Kind(), Kind: Forgotten, Keep: f.keep})
-		f.set(View{})
+		f.mu.Lock()
+		f.view, f.full, f.lostAt = View{}, nil, time.Time{}
+		f.mu.Unlock()
+		f.changed()
 	}
 }
 

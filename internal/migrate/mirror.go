@@ -19,6 +19,8 @@ const (
 	Back EventKind = "back"
 	// Forgotten: a side has been away for longer than Keep, and its instances are taken back from the other.
 	Forgotten EventKind = "forgotten"
+	// Shrunk: a side has lost most of its instances at once, as after a restart. They stay in the other for Keep, unless they come back.
+	Shrunk EventKind = "shrunk"
 	// NotWritable: a side does not take copies, or beats for them; Writable: it does again.
 	NotWritable EventKind = "not writable"
 	Writable    EventKind = "writable"
@@ -135,7 +137,7 @@ func (m *Mirror) tend(ctx context.Context, k *keeper, from, to *follower, change
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		timer.Reset(time.Until(k.next()))
+		timer.Reset(min(time.Until(k.next()), lastAgain)) // a grace may be over
 		select {
 		case <-ctx.Done():
 			return
@@ -146,7 +148,8 @@ func (m *Mirror) tend(ctx context.Context, k *keeper, from, to *follower, change
 			}
 		}
 		k.beat(ctx)
-		there, ok := from.last()
+		from.ripe()
+		there, ok := from.trusted()
 		here, both := to.last()
 		if ok && both {
 			k.reconcile(ctx, plan(there, here, k.marks), here)

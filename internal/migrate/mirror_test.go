@@ -341,3 +341,45 @@ func TestMirrorsOfOtherSourcesAreLeftAlone(t *testing.T) {
 		}
 	})
 }
+
+func TestARestartedRegistryIsNotTakenAtItsWord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		for n := range 12 {
+			w.source.provide(service(1), at(n+1), true)
+		}
+		w.start()
+		time.Sleep(time.Second)
+		for n := range 12 {
+			w.source.withdraw(service(1), at(n+1))
+		}
+		w.gantry.provide(service(1), at(1), true) // one of them has moved over
+		time.Sleep(testKeep / 2)
+		if got := copies(w.gantry.shown()); len(got) != 11 {
+			t.Errorf("copies %v of a source that was restarted", got)
+		}
+		if got := copies(w.source.shown()); len(got) != 1 {
+			t.Errorf("copies %v of the one that has moved over", got)
+		}
+		for n := range 8 {
+			w.source.provide(service(1), at(n+2), true)
+		}
+		time.Sleep(time.Second)
+		if got := copies(w.gantry.shown()); len(got) != 8 {
+			t.Errorf("copies %v when most are back", got)
+		}
+		if told := w.told(); told != "nacos shrunk" {
+			t.Errorf("told %s", told)
+		}
+		// When they stay away, they are believed.
+		for n := range 8 {
+			w.source.withdraw(service(1), at(n+2))
+		}
+		w.source.provide(service(2), at(1), true)
+		time.Sleep(testKeep + 10*time.Second)
+		if got := copies(w.gantry.shown()); len(got) != 1 {
+			t.Errorf("copies %v long after", got)
+		}
+		w.end()
+	})
+}
