@@ -159,8 +159,8 @@ func newRemote(to target, timeout time.Duration) (*remote, error) {
 		Proxy:               http.ProxyFromEnvironment,
 		DialContext:         (&net.Dialer{Timeout: dialTimeout}).DialContext,
 		TLSHandshakeTimeout: dialTimeout,
-		// Applying many documents sends a few requests at once to the one host.
-		MaxIdleConnsPerHost: parallel,
+		// Applying many documents sends a few requests at once to the one host, and mirroring a fleet some dozens.
+		MaxIdleConnsPerHost: 64,
 		ForceAttemptHTTP2:   true,
 	}
 	if to.ca != "" {

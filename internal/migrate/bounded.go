@@ -8,8 +8,13 @@ import (
 
 // atOnce does something for so many, [parallel] of them at once, and stops at the first error or when ctx ends.
 func atOnce(ctx context.Context, n int, do func(ctx context.Context, i int) error) error {
+	return someAtOnce(ctx, parallel, n, do)
+}
+
+// someAtOnce is atOnce with another number at once.
+func someAtOnce(ctx context.Context, limit, n int, do func(ctx context.Context, i int) error) error {
 	group, inner := errgroup.WithContext(ctx)
-	group.SetLimit(parallel)
+	group.SetLimit(limit)
 	for i := range n {
 		if inner.Err() != nil {
 			break

@@ -53,7 +53,7 @@ type Copier struct {
 	// Progress is told how many documents are done, of how many known by now; it may be nil. It is called by one goroutine.
 	Progress func(done, total int)
 
-	report    *Report
+	report    *tally
 	only      []*regexp.Regexp
 	sensitive []*regexp.Regexp
 	spaces    spaces
@@ -63,19 +63,19 @@ type Copier struct {
 // Run copies until all is done, ctx ends, or something is wrong that every further document would meet too. The report
 // is never nil; the error is what stopped it.
 func (c *Copier) Run(ctx context.Context) (*Report, error) {
-	c.report = newReport(c.Source.Kind(), c.URL, c.Options.DryRun)
+	c.report = newTally(c.Source.Kind(), c.URL, c.Options.DryRun)
 	var err error
 	if c.only, err = globs(c.Options.Only); err != nil {
-		return c.report, err
+		return &c.report.Report, err
 	}
 	if c.sensitive, err = globs(c.Options.Sensitive); err != nil {
-		return c.report, err
+		return &c.report.Report, err
 	}
 	c.spaces, c.kinds = spaces{copier: c, known: map[string]error{}}, policy.Standard()
 	last, err := c.walk(ctx)
 	c.report.finish()
 	if err == nil {
-		return c.report, nil
+		return &c.report.Report, nil
 	}
 	c.report.Stopped = &Stop{After: last, Message: "interrupted"}
 	if ctx.Err() == nil {
@@ -85,7 +85,7 @@ func (c *Copier) Run(ctx context.Context) (*Report, error) {
 	} else {
 		err = ctx.Err()
 	}
-	return c.report, err
+	return &c.report.Report, err
 }
 
 func globs(patterns []string) ([]*regexp.Regexp, error) {

@@ -23,6 +23,8 @@ const (
 	// for 1,000 services 100 small requests a second.
 	gantryTTL  = 30 * time.Second
 	gantryBeat = 10 * time.Second
+	// gantryWrites is how many registrations are under way at once: what comes together shares one commit there.
+	gantryWrites = 64
 	// gantryPage is the largest page that Gantry gives, and the largest batch of beats that it takes.
 	gantryPage = 1000
 )
@@ -184,7 +186,7 @@ func (g *gantryRegistry) id(c Copy) string {
 
 // Register implements [Registry].
 func (g *gantryRegistry) Register(ctx context.Context, copies []Copy) []error {
-	return eachCopy(ctx, copies, func(ctx context.Context, c Copy) error {
+	return eachCopyOf(ctx, gantryWrites, copies, func(ctx context.Context, c Copy) error {
 		i := &c.Instance
 		weight := i.Weight
 		_, err := g.instances.Register(ctx, &gantryv1.RegisterRequest{Service: c.Service.ref(), Instance: &gantryv1.Instance{Id: g.id(c), Address: i.Address,
@@ -234,7 +236,7 @@ func (g *gantryRegistry) Beat(ctx context.Context, copies []Copy) (unknown []int
 
 // Remove implements [Registry].
 func (g *gantryRegistry) Remove(ctx context.Context, copies []Copy) []error {
-	return eachCopy(ctx, copies, func(ctx context.Context, c Copy) error {
+	return eachCopyOf(ctx, gantryWrites, copies, func(ctx context.Context, c Copy) error {
 		_, err := g.instances.Deregister(ctx, &gantryv1.DeregisterRequest{Service: c.Service.ref(), Id: g.id(c)})
 		if connect.CodeOf(err) == connect.CodeNotFound {
 			return nil
@@ -245,11 +247,15 @@ func (g *gantryRegistry) Remove(ctx context.Context, copies []Copy) []error {
 
 // eachCopy does something for each copy, [parallel] at once, and answers an error for each. When the side cannot be reached, the rest is not tried.
 func eachCopy(ctx context.Context, copies []Copy, do func(context.Context, Copy) error) []error {
+	return eachCopyOf(ctx, parallel, copies, do)
+}
+
+func eachCopyOf(ctx context.Context, limit int, copies []Copy, do func(context.Context, Copy) error) []error {
 	errs := make([]error, len(copies))
 	tried := make([]bool, len(copies))
 	var mu sync.Mutex
 	var away error
-	err := atOnce(ctx, len(copies), func(ctx context.Context, i int) error {
+	err := someAtOnce(ctx, limit, len(copies), func(ctx context.Context, i int) error {
 		mu.Lock()
 		errs[i], tried[i] = away, true
 		mu.Unlock()

@@ -2,6 +2,7 @@ package migrate
 
 import (
 	"context"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -104,15 +105,14 @@ func (k *keeper) remove(ctx context.Context, want map[spot]Copy, seen View, wait
 		return idle
 	}
 	how := done
-	for at, err := range k.each(ctx, gone, k.side.Remove) {
+	k.each(ctx, gone, k.side.Remove, func(at spot, err error) {
 		if err == nil || !k.passing(err) {
 			delete(k.copies, at)
-			continue
+			return
 		}
 		how = failed
 		k.lost(ctx, err)
-	}
-	k.recount()
+	})
 	return how
 }
 
@@ -132,7 +132,7 @@ func (k *keeper) register(ctx context.Context, waiting bool) outcome {
 		k.copies[at].tried = true
 	}
 	how := done
-	for at, err := range k.each(ctx, due, k.side.Register) {
+	k.each(ctx, due, k.side.Register, func(at spot, err error) {
 		h := k.copies[at]
 		switch {
 		case err == nil:
@@ -143,8 +143,7 @@ func (k *keeper) register(ctx context.Context, waiting bool) outcome {
 		default:
 			k.refuse(at, h, err)
 		}
-	}
-	k.recount()
+	})
 	return how
 }
 
@@ -160,17 +159,15 @@ func (k *keeper) refuse(at spot, h *held, err error) {
 // batch bounds the copies of one call, so that a side that goes away is noticed in between.
 const batch = 500
 
-// each does something for copies in batches, and answers an error for each. After a batch that met the side away the rest is not
-// tried, and meets the same error.
-func (k *keeper) each(ctx context.Context, copies map[spot]Copy, do func(context.Context, []Copy) []error) map[spot]error {
-	result := make(map[spot]error, len(copies))
-	var spots []spot
+// each does something for copies in batches, and hands on what came of each. After a batch that met the side away the rest is not tried, and
+// meets the same error.
+func (k *keeper) each(ctx context.Context, copies map[spot]Copy, do func(context.Context, []Copy) []error, then func(spot, error)) {
+	spots := make([]spot, 0, len(copies))
 	for at := range copies {
 		spots = append(spots, at)
 	}
 	var away error
-	for from := 0; from < len(spots); from += batch {
-		some := spots[from:min(from+batch, len(spots))]
+	for some := range slices.Chunk(spots, batch) {
 		list := make([]Copy, len(some))
 		for i, at := range some {
 			list[i] = copies[at]
@@ -183,13 +180,13 @@ func (k *keeper) each(ctx context.Context, copies map[spot]Copy, do func(context
 			if away != nil {
 				errs[i] = away
 			}
-			result[at] = errs[i]
+			then(at, errs[i])
 			if errs[i] != nil && k.passing(errs[i]) {
 				away = errs[i]
 			}
 		}
+		k.recount()
 	}
-	return result
 }
 
 // beat keeps the copies alive, when it is time to.
@@ -285,11 +282,11 @@ func (k *keeper) stop(ctx context.Context) (left int, err error) {
 			gone[at] = h.copy
 		}
 	}
-	for _, problem := range k.each(ctx, gone, k.side.Remove) {
+	k.each(ctx, gone, k.side.Remove, func(_ spot, problem error) {
 		if problem != nil {
 			left++
 			err = problem
 		}
-	}
+	})
 	return left, err
 }

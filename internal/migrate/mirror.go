@@ -53,7 +53,7 @@ type Status struct {
 const DefaultKeep = 2 * time.Minute
 
 // stopTimeout bounds taking copies back at the end. What is left then goes by itself, since nobody beats for it.
-const stopTimeout = 15 * time.Second
+const stopTimeout = 30 * time.Second
 
 // Mirror shows the instances of a source in Gantry, and those of Gantry in the source, until it is stopped.
 type Mirror struct {

@@ -45,8 +45,12 @@ type Report struct {
 	MoreNotes    int `json:"moreNotes,omitempty"`
 	// Stopped is set when the copy did not come to its end: interrupted, or an error that the next document would meet too. Running again goes on.
 	Stopped *Stop `json:"stopped,omitempty"`
+}
 
+// tally is a report that several goroutines write.
+type tally struct {
 	mu sync.Mutex
+	Report
 }
 
 // NamespaceReport is a namespace of Gantry and what became of its documents.
@@ -85,79 +89,79 @@ type Stop struct {
 	Message string `json:"message"`
 }
 
-func newReport(source, url string, dryRun bool) *Report {
-	return &Report{Source: source, URL: url, DryRun: dryRun, Counts: map[Effect]int{}, Namespaces: []*NamespaceReport{}, Refusals: []Refusal{}, Notes: []Note{}}
+func newTally(source, url string, dryRun bool) *tally {
+	return &tally{Report: Report{Source: source, URL: url, DryRun: dryRun, Counts: map[Effect]int{}, Namespaces: []*NamespaceReport{}, Refusals: []Refusal{}, Notes: []Note{}}}
 }
 
 // count notes what became of an item.
-func (r *Report) count(item Item, effect Effect) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.Counts[effect]++
+func (t *tally) count(item Item, effect Effect) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.Counts[effect]++
 	if effect != LeftOut && item.Document.Namespace != "" {
-		r.namespace(item.Document.Namespace).Counts[effect]++
+		t.namespace(item.Document.Namespace).Counts[effect]++
 	}
 	if effect != LeftOut && effect != NotTaken {
 		for _, text := range item.Notes {
-			r.note(Note{Origin: item.Origin, Text: text})
+			t.note(Note{Origin: item.Origin, Text: text})
 		}
 	}
 }
 
 // refuse notes why an item is not taken.
-func (r *Report) refuse(item Item, why *fault.Error) {
-	r.count(item, NotTaken)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if len(r.Refusals) == maxRemarks {
-		r.MoreRefusals++
+func (t *tally) refuse(item Item, why *fault.Error) {
+	t.count(item, NotTaken)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.Refusals) == maxRemarks {
+		t.MoreRefusals++
 		return
 	}
-	r.Refusals = append(r.Refusals, Refusal{Origin: item.Origin, Namespace: item.Document.Namespace, Name: item.Document.Name,
+	t.Refusals = append(t.Refusals, Refusal{Origin: item.Origin, Namespace: item.Document.Namespace, Name: item.Document.Name,
 		Code: why.Code.String(), Reason: why.Reason, Message: why.Message, Field: why.Field, Line: why.Line, Hint: why.Hint})
 }
 
 // noteAll notes what is about the source as a whole.
-func (r *Report) noteAll(texts []string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+func (t *tally) noteAll(texts []string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	for _, text := range texts {
-		r.note(Note{Text: text})
+		t.note(Note{Text: text})
 	}
 }
 
-func (r *Report) note(n Note) {
-	if len(r.Notes) == maxRemarks {
-		r.MoreNotes++
+func (t *tally) note(n Note) {
+	if len(t.Notes) == maxRemarks {
+		t.MoreNotes++
 		return
 	}
-	r.Notes = append(r.Notes, n)
+	t.Notes = append(t.Notes, n)
 }
 
-func (r *Report) namespace(name string) *NamespaceReport {
-	for _, n := range r.Namespaces {
+func (t *tally) namespace(name string) *NamespaceReport {
+	for _, n := range t.Namespaces {
 		if n.Name == name {
 			return n
 		}
 	}
 	n := &NamespaceReport{Name: name, Counts: map[Effect]int{}}
-	r.Namespaces = append(r.Namespaces, n)
+	t.Namespaces = append(t.Namespaces, n)
 	return n
 }
 
-func (r *Report) namespaceCreated(name string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.namespace(name).Created = true
+func (t *tally) namespaceCreated(name string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.namespace(name).Created = true
 }
 
 // finish sorts, so that the same copy gives the same report.
-func (r *Report) finish() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	slices.SortFunc(r.Namespaces, func(a, b *NamespaceReport) int { return cmp.Compare(a.Name, b.Name) })
-	slices.SortFunc(r.Refusals, func(a, b Refusal) int { return cmp.Compare(a.Origin, b.Origin) })
-	slices.SortStableFunc(r.Notes, func(a, b Note) int { return cmp.Compare(a.Origin, b.Origin) })
+func (t *tally) finish() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	slices.SortFunc(t.Namespaces, func(a, b *NamespaceReport) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(t.Refusals, func(a, b Refusal) int { return cmp.Compare(a.Origin, b.Origin) })
+	slices.SortStableFunc(t.Notes, func(a, b Note) int { return cmp.Compare(a.Origin, b.Origin) })
 }
 
 // Complete reports whether everything that was asked for is in Gantry now.
