@@ -395,9 +395,17 @@ func described(values url.Values, c Copy) (url.Values, error) {
 	return values, nil
 }
 
-// Register implements [Registry].
+// Register implements [Registry]. It would replace a provider that has come to a copy's place since the last look, so it looks at the services
+// before; what such a provider holds is left to it.
 func (r *nacosRegistry) Register(ctx context.Context, copies []Copy) []error {
+	taken, err := r.taken(ctx, copies)
 	return eachCopy(ctx, copies, func(ctx context.Context, c Copy) error {
+		if err != nil {
+			return Explained(err)
+		}
+		if taken[c.Service][c.Instance.place()] {
+			return nil
+		}
 		register := func(path string, v3 bool) func() error {
 			return func() error {
 				values, err := described(r.parameters(c, v3), c)
@@ -415,6 +423,27 @@ func (r *nacosRegistry) Register(ctx context.Context, copies []Copy) []error {
 		}
 		return Explained(r.api.either("instance", register("/v1/ns/instance", false), register("/v3/client/ns/instance", true)))
 	})
+}
+
+// taken are the places that providers of the copies' services hold.
+func (r *nacosRegistry) taken(ctx context.Context, copies []Copy) (map[Service]map[place]bool, error) {
+	taken := map[Service]map[place]bool{}
+	var services []Service
+	for _, c := range copies {
+		if _, known := taken[c.Service]; !known {
+			taken[c.Service] = nil
+			services = append(services, c.Service)
+		}
+	}
+	var mu sync.Mutex
+	err := atOnce(ctx, len(services), func(ctx context.Context, i int) error {
+		instances, err := r.look(ctx, services[i])
+		mu.Lock()
+		defer mu.Unlock()
+		taken[services[i]] = ownPlaces(instances)
+		return err
+	})
+	return taken, err
 }
 
 // codeUnknown is Nacos's answer to a beat of an instance that it does not know.

@@ -249,6 +249,17 @@ func TestAMirrorTakesUpWhatItsLastRunLeft(t *testing.T) {
 			t.Fatal(errs[0])
 		}
 	}
+	// A provider's place is left to it, whether it comes before the copy or after.
+	there.provide("risk", "10.0.2.1", 9090, nil)
+	c := migrate.Copy{Service: migrate.Service{Namespace: "default", Group: "default", Name: "risk"}, Instance: migrate.Instance{Address: "10.0.2.1", Port: 9090, Weight: 1,
+		Metadata: map[string]string{migrate.MarkFrom: "gantry", migrate.MarkBy: "nacos:8848"}}}
+	for _, errs := range [][]error{left.Register(t.Context(), []migrate.Copy{c}), left.Remove(t.Context(), []migrate.Copy{c})} {
+		if errs[0] != nil {
+			t.Fatal(errs[0])
+		}
+		there.shows("with a provider", "fund 10.0.1.1:9090 from gantry", "fund 10.0.1.2:9090 from gantry", "risk 10.0.2.1:9090")
+	}
+	there.withdraw("risk", "10.0.2.1:9090")
 	left.Close()
 	there.shows("before", "fund 10.0.1.1:9090 from gantry", "fund 10.0.1.2:9090 from gantry")
 	_, stop := runMirror(t, registry(), migrate.NewGantry(here.instances, "nacos", []string{"default"}), "nacos:8848")
