@@ -327,13 +327,18 @@ func TestMigrateStopsAndGoesOn(t *testing.T) {
 	if report.Stopped == nil || report.Stopped.After != "public/DEFAULT_GROUP/c399.yaml" || report.Counts[migrate.Created] != 400 {
 		t.Fatalf("interrupted: %+v after %d created", report.Stopped, report.Counts[migrate.Created])
 	}
-	n.onPage, n.broken = nil, 2
+	fail := func(number int) {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.onPage, n.broken = nil, number
+	}
+	fail(2)
 	r := env.run(args...)
 	report = decode[migrate.Report](t, r.out)
 	if r.code != exitInvalid || report.Stopped == nil || report.Stopped.After != "public/DEFAULT_GROUP/c199.yaml" {
 		t.Fatalf("a page that fails: exit code %d, %+v\n%s", r.code, report.Stopped, r.err)
 	}
-	n.broken = 0
+	fail(0)
 	o.wantCounts(o.wantReport(env.run(args...), exitDone), map[migrate.Effect]int{migrate.Created: 50, migrate.Unchanged: 400})
 }
 
