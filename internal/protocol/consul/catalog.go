@@ -98,26 +98,42 @@ func (c *call) catalogServices() error {
 
 // instances are those of the service that the path names, with the tags that the call asks for, after the call's wait.
 func (c *call) instances() ([]*entry, *nodes, int64, error) {
-	if err := c.may(mayRead); err != nil {
-		return nil, nil, 0, err
-	}
-	name, err := c.name("service name")
+	name, revision, err := c.awaitService()
 	if err != nil {
 		return nil, nil, 0, err
+	}
+	all, nodes := c.chosen(name)
+	return all, nodes, revision, nil
+}
+
+// awaitService is the name of the service that the path names, after the call's wait, and its revision.
+func (c *call) awaitService() (name string, revision int64, err error) {
+	if err := c.may(mayRead); err != nil {
+		return "", 0, err
+	}
+	if name, err = c.name("service name"); err != nil {
+		return "", 0, err
 	}
 	if len(name) > instance.MaxNameBytes*2 {
-		return nil, nil, 0, invalid("service", "a name of %d bytes", len(name))
+		return "", 0, invalid("service", "a name of %d bytes", len(name))
 	}
-	revision, err := c.blockOnService(serviceOf(c.namespace, name))
-	if err != nil {
-		return nil, nil, 0, err
-	}
+	revision, err = c.blockOnService(serviceOf(c.namespace, name))
+	return name, revision, err
+}
+
+// chosen are the instances of a service that the call's tags and metadata of nodes leave.
+func (c *call) chosen(name string) ([]*entry, *nodes) {
 	all, nodes := c.handler.find(c.namespace, name), c.handler.nodes(c.namespace)
 	tags := slices.DeleteFunc(slices.Clone(c.query["tag"]), func(tag string) bool { return tag == "" })
 	if len(tags) > 0 || len(c.nodeMeta) > 0 {
 		all = slices.DeleteFunc(slices.Clone(all), func(e *entry) bool { return !e.tagged(tags) || !c.matches(nodes.of(e)) })
 	}
-	return c.nearFirst(all), nodes, revision, nil
+	return c.nearFirst(all), nodes
+}
+
+// everything reports whether the call asks for all of a service, in no order, so that its answer is the same for everybody who does.
+func (c *call) everything() bool {
+	return len(c.query["tag"]) == 0 && len(c.nodeMeta) == 0 && c.near == "" && c.filter == ""
 }
 
 // nearFirst puts what is on the caller's own host first when it asks for what is near; nothing else is known of distances.

@@ -3,6 +3,8 @@ package consul
 import (
 	"net/http"
 	"slices"
+
+	"github.com/gantry-platform/gantry/internal/instance"
 )
 
 // health are the operations about health.
@@ -103,12 +105,53 @@ func (c *call) healthState() error {
 	return c.answerChecks(checks, revision)
 }
 
+// healthForm is the key of a service's encoded health, which hangs on the service, on what is known of nodes, and on where this one is.
+type healthForm struct {
+	passing bool
+	host    string
+	nodes   *instance.Snapshot
+}
+
 func (c *call) healthService() error {
-	all, nodes, revision, err := c.instances()
+	name, revision, err := c.awaitService()
 	if err != nil {
 		return err
 	}
 	passing := c.given("passing")
+	encoded, err := c.sharedHealth(serviceOf(c.namespace, name), passing)
+	if encoded == nil && err == nil {
+		all, nodes := c.chosen(name)
+		encoded, err = c.encodeHealth(all, nodes, passing)
+	}
+	if err != nil {
+		return err
+	}
+	c.stamp(revision)
+	return c.encoded(http.StatusOK, encoded)
+}
+
+// sharedHealth is the encoded health of a service for all who ask for all of it; nil for other calls, and where there is no instance.
+func (c *call) sharedHealth(service instance.Service, passing bool) ([]byte, error) {
+	snapshot := c.handler.Instances.Lookup(service)
+	all := entries(snapshot) // made before the form: both are of the same snapshot
+	if len(all) == 0 || isNodes(service) || !c.everything() {
+		return nil, nil
+	}
+	form := healthForm{passing: passing, host: c.handler.host(), nodes: c.handler.Instances.Lookup(nodesService(c.namespace))}
+	made := snapshot.Form(form, func() any {
+		encoded, err := c.encodeHealth(all, c.handler.nodes(c.namespace), passing)
+		if err != nil {
+			return err
+		}
+		return encoded
+	})
+	if err, failed := made.(error); failed {
+		return nil, err
+	}
+	return made.([]byte), nil
+}
+
+func (c *call) encodeHealth(all []*entry, nodes *nodes, passing bool) (encoded []byte, err error) {
 	answer := make([]serviceEntry, 0, len(all))
 	for _, e := range all {
 		checks := nodes.checksOf(e)
@@ -118,8 +161,7 @@ func (c *call) healthService() error {
 		answer = append(answer, serviceEntry{Node: nodes.of(e), Service: &e.service, Checks: checks})
 	}
 	if answer, err = filter(c, answer); err != nil {
-		return err
+		return nil, err
 	}
-	c.stamp(revision)
-	return c.json(answer)
+	return encode(answer)
 }
