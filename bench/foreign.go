@@ -16,8 +16,6 @@ import (
 )
 
 const (
-	// foreignConnections have one request under way each.
-	foreignConnections = 64
 	// foreignMost ends registrations early on a fast machine: a namespace holds 500,000 instances.
 	foreignMost = 450_000
 )
@@ -129,7 +127,12 @@ func (f foreignLoad) measure(ctx context.Context, l *lab, at place) (float64, st
 			return 0, "", fmt.Errorf("prepare: %w", err)
 		}
 	}
-	c, err := dial(ctx, at.host, foreignConnections, fail)
+	// As many as for the native API, each with one request under way.
+	connections := discoverConnections
+	if f.requests == 0 {
+		connections = registerConnections
+	}
+	c, err := dial(ctx, at.host, connections, fail)
 	if err != nil {
 		return 0, "", err
 	}
@@ -166,7 +169,7 @@ func (f foreignLoad) measure(ctx context.Context, l *lab, at place) (float64, st
 func fillFleet(ctx context.Context, at place, register func([]byte, int, place) []byte) error {
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
-	c, err := dial(ctx, at.host, foreignConnections, fail)
+	c, err := dial(ctx, at.host, discoverConnections, fail)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package nacos
 
 import (
 	"encoding/json"
+	"maps"
 	"net/url"
 	"path"
 	"strings"
@@ -173,6 +174,21 @@ func FuzzSearch(f *testing.F) {
 		}
 		if got := matcher(pattern, "", true)(configKey{dataID: name}); got != want {
 			t.Errorf("%q against %q: %v, want %v", pattern, name, got, want)
+		}
+	})
+}
+
+// FuzzMetadata holds the short way of reading metadata against encoding/json.
+func FuzzMetadata(f *testing.F) {
+	for _, seed := range []string{`{}`, ` { "a" : "b" , "c":"" } `, `{"a":"1","a":"2"}`, `{"a":1}`, `{"a":"\u0041"}`, `{"ä":"ö"}`, `{"a":"b",}`, `[]`, `null`, `{"a":{"b":"c"}}`, `"x"`} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		plain, ok := parsePlain([]byte(text))
+		var want map[string]string
+		err := json.Unmarshal([]byte(text), &want)
+		if ok && (err != nil || !maps.Equal(plain, want)) {
+			t.Fatalf("%q became %v, want %v (%v)", text, plain, want, err)
 		}
 	})
 }

@@ -136,8 +136,25 @@ type serviceRequest struct {
 
 type instanceRequest struct {
 	serviceRequest
-	Type     string    `json:"type"`
-	Instance *Instance `json:"instance"`
+	Type string `json:"type"`
+	// Sent is decoded into what has Nacos's defaults already: to decode it by itself would read it twice.
+	Sent *sentInstance `json:"instance"`
+}
+
+// sentInstance is an [Instance] that is decoded field by field over what it holds.
+type sentInstance Instance
+
+func (r *instanceRequest) defaults() {
+	i := sentInstance(newInstance())
+	r.Sent = &i
+}
+
+// instance is what was sent, or nil.
+func (r *instanceRequest) instance() *Instance {
+	if r.Sent == nil || r.Sent.IP == "" && r.Sent.Port == 0 {
+		return nil
+	}
+	return (*Instance)(r.Sent)
 }
 
 type batchInstanceRequest struct {

@@ -31,14 +31,15 @@ func (k *call) instance(r *instanceRequest) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if r.Instance == nil {
+	sent := r.instance()
+	if sent == nil {
 		return nil, missing("instance")
 	}
 	switch r.Type {
 	case typeRegister:
-		err = k.c.register(k.ctx, service, []Instance{*r.Instance})
+		err = k.c.register(k.ctx, service, []Instance{*sent})
 	case typeDeregister:
-		err = k.c.deregister(k.ctx, service, []Instance{*r.Instance})
+		err = k.c.deregister(k.ctx, service, []Instance{*sent})
 	default:
 		err = errUnsupportedType(r.Type)
 	}
@@ -227,10 +228,11 @@ func (k *call) persistentInstance(r *instanceRequest) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if r.Instance == nil {
+	sent := r.instance()
+	if sent == nil {
 		return nil, missing("instance")
 	}
-	instances, i := k.api.Instances, r.Instance
+	instances, i := k.api.Instances, sent
 	i.Ephemeral = false
 	i.normal()
 	switch r.Type {

@@ -76,6 +76,9 @@ func operate[R any, P interface {
 }](serve func(*call, P) ([]byte, error)) func(*call) ([]byte, string, error) {
 	return func(k *call) ([]byte, string, error) {
 		request := P(new(R))
+		if filled, has := any(request).(interface{ defaults() }); has {
+			filled.defaults()
+		}
 		if err := json.Unmarshal(k.payload.body, request); err != nil {
 			return nil, "", errUnreadable{err}
 		}

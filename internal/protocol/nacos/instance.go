@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/types/known/durationpb"
 
@@ -31,6 +32,10 @@ type metadata map[string]string
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (m *metadata) UnmarshalJSON(data []byte) error {
+	if plain, ok := parsePlain(data); ok {
+		*m = plain
+		return nil
+	}
 	var text map[string]string
 	if json.Unmarshal(data, &text) == nil {
 		*m = text
@@ -56,6 +61,65 @@ func (m *metadata) UnmarshalJSON(data []byte) error {
 		(*m)[key] = text
 	}
 	return nil
+}
+
+// parsePlain reads an object of text without escapes, which metadata nearly always is; ok is false for whatever else there is.
+func parsePlain(data []byte) (plain map[string]string, ok bool) {
+	skip := func() {
+		for len(data) > 0 && (data[0] == ' ' || data[0] == '\t' || data[0] == '\n' || data[0] == '\r') {
+			data = data[1:]
+		}
+	}
+	take := func(c byte) bool {
+		if skip(); len(data) == 0 || data[0] != c {
+			return false
+		}
+		data = data[1:]
+		return true
+	}
+	text := func() (string, bool) {
+		if !take('"') {
+			return "", false
+		}
+		for n, c := range data {
+			switch {
+			case c == '"':
+				found := string(data[:n])
+				data = data[n+1:]
+				return found, true
+			case c == '\\' || c < ' ' || c >= utf8.RuneSelf:
+				return "", false
+			}
+		}
+		return "", false
+	}
+	if !take('{') {
+		return nil, false
+	}
+	plain = make(map[string]string, 4)
+	end := func() bool {
+		closed := take('}')
+		skip()
+		return closed && len(data) == 0
+	}
+	if end() {
+		return plain, true
+	}
+	for {
+		key, good := text()
+		if !good || !take(':') {
+			return nil, false
+		}
+		value, good := text()
+		if !good {
+			return nil, false
+		}
+		plain[key] = value
+		if take(',') {
+			continue
+		}
+		return plain, end()
+	}
 }
 
 // Instance is an instance in Nacos's words, as its clients send it. What is not said has Nacos's defaults: see [newInstance].
