@@ -258,23 +258,35 @@ func publishNacos(ctx context.Context, at place) error {
 	if at.gantry != nil {
 		return publishAll(ctx, at, func(n int) string { return fmt.Sprintf("service-%04d.properties", n) })
 	}
-	ctx, fail := context.WithCancelCause(ctx)
-	defer fail(nil)
-	c, err := dial(ctx, at.host, 8, fail)
+	deadline, bounded := ctx.Deadline()
+	if !bounded {
+		return errors.New("publishing needs a time at which it ends")
+	}
+	conn, err := load.Dial(at.host, deadline)
 	if err != nil {
 		return err
 	}
-	defer c.close()
-	var number atomic.Int64
-	c.run(ctx, func(buffer []byte, _ int) ([]byte, error) {
-		n := int(number.Add(1)) - 1
-		if n >= foreignConfigs {
-			return nil, errEnough
-		}
+	defer conn.Close()
+	for n := range foreignConfigs {
 		body := fmt.Sprintf("dataId=service-%04d.properties&group=DEFAULT_GROUP&type=properties&content=%s", n, strings.NewReplacer(" ", "+", "\n", "%0A", "=", "%3D").Replace(configText(n)))
-		return load.AppendPlain(buffer, "POST", at.host, "/nacos/v1/cs/configs", "", formHeader, []byte(body)), nil
-	}, func([]byte) error { return nil })
-	return context.Cause(ctx)
+		publish := load.AppendPlain(nil, "POST", at.host, "/nacos/v1/cs/configs", "", formHeader, []byte(body))
+		// A server that has just started may not take it yet, or have it only a little later.
+		for there := false; !there; {
+			if _, _, err := conn.Do(publish); err != nil {
+				return err
+			}
+			status, _, err := conn.Do(nacosConfig(nil, n, at))
+			if err != nil {
+				return err
+			}
+			if there = status == 200; !there {
+				if err := sleep(ctx, 50*time.Millisecond); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
 }
 
 func publishApollo(ctx context.Context, at place) error {

@@ -59,8 +59,18 @@ func StartRnacos(ctx context.Context, binary, folder string) (*Rival, error) {
 			return nil, fmt.Errorf("rnacos: %w", err)
 		}
 	}
+	// It opens its ports before it has elected itself; what is published before that is lost.
+	select {
+	case <-time.After(rivalElection):
+	case <-ctx.Done():
+		r.Kill()
+		return nil, context.Cause(ctx)
+	}
 	return r, nil
 }
+
+// rivalElection is how long a rival is left alone after it has opened its ports.
+const rivalElection = 2 * time.Second
 
 func (r *Rival) awaitPort(ctx context.Context, address string) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
