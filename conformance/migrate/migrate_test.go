@@ -292,6 +292,24 @@ func (n *rnacos) call(t *testing.T, method, path string, values ...string) {
 	}
 }
 
+// publish publishes a configuration until it is there: what comes before rnacos has elected itself is lost.
+func (n *rnacos) publish(t *testing.T, group, dataID, content string) {
+	t.Helper()
+	name := url.Values{"dataId": {dataID}, "group": {group}}
+	harness.Eventually(t, 30*time.Second, dataID+" is in rnacos", func() error {
+		n.call(t, http.MethodPost, "/v1/cs/configs", "dataId", dataID, "group", group, "content", content)
+		response, err := http.Get(n.address + "/nacos/v1/cs/configs?" + name.Encode())
+		if err != nil {
+			return err
+		}
+		defer response.Body.Close()
+		if response.StatusCode != http.StatusOK {
+			return fmt.Errorf("it answers %s", response.Status)
+		}
+		return nil
+	})
+}
+
 func (n *rnacos) instances(group, service string) ([]instance, error) {
 	var answer struct {
 		Hosts []struct {
@@ -359,8 +377,8 @@ func elapsed(d time.Duration) func() error {
 func TestCopyFromRnacos(t *testing.T) {
 	n := startRnacos(t)
 	server := harness.Start(t)
-	n.call(t, http.MethodPost, "/v1/cs/configs", "dataId", "loan.yaml", "group", "DEFAULT_GROUP", "content", "limit: 5\n")
-	n.call(t, http.MethodPost, "/v1/cs/configs", "dataId", "rules.json", "group", "RISK", "content", `{"max": 3}`)
+	n.publish(t, "DEFAULT_GROUP", "loan.yaml", "limit: 5\n")
+	n.publish(t, "RISK", "rules.json", `{"max": 3}`)
 	command := exec.Command(harness.Binary(t), "migrate", "from", "nacos", "--url", n.address, "--address", "http://"+server.HTTP, "--token-file", tokenFile(t, server),
 		"--namespace", "public", "--config", "loan.yaml", "--config", "RISK/rules.json", "--config", "RISK/none", "--release", "-o", "json")
 	out, err := command.Output()
