@@ -55,7 +55,8 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		_, _ = w.Write([]byte("Gantry " + s.version + "\n\nAPI      /gantry.v1.* (Connect: JSON by POST, or gRPC)\n" +
-			"Metrics  /metrics\nHealth   /healthz, /readyz\nTargets  /prometheus/sd\n\nThe command `gantry status` says more.\n"))
+			"Metrics  /metrics\nHealth   /healthz, /readyz\nTargets  /prometheus/sd\n" +
+			"Others   Nacos /nacos/, Eureka /eureka/, Consul /v1/, Apollo /configs/, Spring Cloud Config /spring-config/\n         in another namespace than default: /ns/<namespace>/ before these\n\nThe command `gantry status` says more.\n"))
 	})
 	return mux
 }
