@@ -46,7 +46,7 @@ const maxForms = 32
 
 // Form returns what a language makes of the snapshot, such as its JSON: made once, at the first call with this key, and shared, so that a
 // change is encoded once however many ask. The key is comparable and of a type of the caller's own; what it stands for must follow from the
-// snapshot alone, and nobody may change it. Beyond some forms nothing is kept and each call makes its own.
+// snapshot alone, and nobody may change it. make does not ask the same snapshot for another form: get that first. Beyond some forms nothing is kept and each call makes its own.
 func (s *Snapshot) Form(key any, make func() any) any {
 	s.forms.mu.Lock()
 	defer s.forms.mu.Unlock()
