@@ -249,15 +249,19 @@ func TestSecondNodeIsSeen(t *testing.T) {
 	statetest.Start(t, s)
 	second := statetest.Second(t, s)
 	statetest.Start(t, second)
-	for len(s.Nodes()) != 2 {
-		<-s.NodesChanged()
-	}
+	awaitNodes(s, 2)
 	second.Close()
-	for len(s.Nodes()) != 1 {
+	awaitNodes(s, 1)
+}
+
+// awaitNodes takes the channel before it looks, so that no change falls in between.
+func awaitNodes(s *state.Store, count int) {
+	for {
 		changed := s.NodesChanged()
-		if len(s.Nodes()) != 1 {
-			<-changed
+		if len(s.Nodes()) == count {
+			return
 		}
+		<-changed
 	}
 }
 
