@@ -40,6 +40,7 @@ func TestUsageErrors(t *testing.T) {
 		"servces":                          {"servces", "did you mean services"},
 		"token":                            {"create, list, revoke"},
 		"token mint":                       {"gantry token has no command", "mint"},
+		"token mint --grant x":             {"gantry token has no command", "mint"},
 		"services --nope":                  {"--nope", "gantry services --help"},
 		"services -o xml":                  {"xml"},
 		"services -o manifest":             {"cannot answer as manifest"},

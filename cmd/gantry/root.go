@@ -88,6 +88,8 @@ func (c *cli) addGlobalFlags(root *cobra.Command) {
 func group(command *cobra.Command, subcommands ...*cobra.Command) *cobra.Command {
 	command.AddCommand(subcommands...)
 	command.Args = noSuchCommand
+	// A flag of a subcommand that is not there must not hide that it is not there.
+	command.FParseErrWhitelist.UnknownFlags = true
 	command.RunE = func(cmd *cobra.Command, _ []string) error {
 		var names []string
 		for _, sub := range cmd.Commands() {
