@@ -149,6 +149,10 @@ func AppendProperty(to []byte, key, separator, value string) []byte {
 }
 
 func appendEscaped(to []byte, text string, key bool) []byte {
+	if rest, marked := strings.CutPrefix(text, "\ufeff"); key && marked {
+		// On a file's first line it would be its byte order mark.
+		to, text = append(to, `\ufeff`...), rest
+	}
 	for i := 0; i < len(text); i++ {
 		switch b := text[i]; b {
 		case '\\':
