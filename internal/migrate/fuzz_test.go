@@ -6,26 +6,31 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"sync/atomic"
 	"testing"
 
 	"github.com/gantry-platform/gantry/internal/policy"
 )
 
-// canned answers every question with the same bytes, a few times.
+// canned answers every question with the same bytes, a few times. Sources ask several at once.
 type canned struct {
 	body []byte
-	left int
+	left atomic.Int32
 }
 
 func (c *canned) RoundTrip(r *http.Request) (*http.Response, error) {
-	if c.left--; c.left < 0 {
+	if c.left.Add(-1) < 0 {
 		return nil, context.Canceled // what is away is asked again after a while, which takes too long here
 	}
 	return &http.Response{StatusCode: 200, Header: http.Header{"X-Consul-Index": {"7"}}, Body: io.NopCloser(bytes.NewReader(c.body)), Request: r}, nil
 }
 
 // fed makes an endpoint answer with these bytes. Errors of the wire are no reason to wait in a fuzz test.
-func fed(e *endpoint, body []byte) { e.client.Transport = &canned{body: body, left: 6} }
+func fed(e *endpoint, body []byte) {
+	answers := &canned{body: body}
+	answers.left.Store(6)
+	e.client.Transport = answers
+}
 
 var fuzzURL = Connection{URL: &url.URL{Scheme: "http", Host: "source"}}
 
