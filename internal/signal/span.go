@@ -220,6 +220,20 @@ type Batch struct {
 	Arrived time.Time
 	// Raw is an OTLP ExportTraceServiceRequest in protobuf. Nobody changes it.
 	Raw []byte
-	// Spans is Raw decoded.
-	Spans []Span
+	// Spans is Raw decoded; Places are where they are in Raw, one a span, and Groups what their places share.
+	Spans  []Span
+	Groups []Group
+	Places []Place
+}
+
+// Group is where the resource and the scope of some spans are in a request.
+type Group struct {
+	ResourceAt, ResourceEnd uint32
+	ScopeAt, ScopeEnd       uint32
+}
+
+// Place is where a span is in a request.
+type Place struct {
+	Group   uint32
+	At, End uint32
 }

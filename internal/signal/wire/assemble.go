@@ -1,9 +1,13 @@
 package wire
 
-import "google.golang.org/protobuf/encoding/protowire"
+import (
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/gantry-platform/gantry/internal/signal"
+)
 
 // Assemble makes an ExportTraceServiceRequest of some spans of raw, in the order of places, by copying their bytes. Places of one group should stand together.
-func Assemble(raw []byte, groups []Group, places []Place) []byte {
+func Assemble(raw []byte, groups []signal.Group, places []signal.Place) []byte {
 	var out []byte
 	for len(places) > 0 {
 		group := groups[places[0].Group]

@@ -25,18 +25,6 @@ const (
 
 var errTorn = errors.New("wire: the bytes are no ExportTraceServiceRequest")
 
-// Group is where the resource and the scope of some spans are in a request.
-type Group struct {
-	ResourceAt, ResourceEnd uint32
-	ScopeAt, ScopeEnd       uint32
-}
-
-// Place is where a span is in a request.
-type Place struct {
-	Group   uint32
-	At, End uint32
-}
-
 // Rejected counts spans that cannot be kept, by reason.
 type Rejected struct {
 	// NoTraceID and NoSpanID count ids that are missing, of another length, or all zero.
@@ -49,8 +37,8 @@ func (r Rejected) Total() int { return r.NoTraceID + r.NoSpanID }
 // Decoder decodes requests one after another with the same memory. It must not be used concurrently.
 type Decoder struct {
 	// Groups and Places belong to the spans of the last Decode, one place a span.
-	Groups []Group
-	Places []Place
+	Groups []signal.Group
+	Places []signal.Place
 	// Rejected counts the spans of the last Decode that were left out.
 	Rejected Rejected
 	// Cut counts attributes, events and links over a limit, and texts that were shortened.
@@ -98,12 +86,12 @@ func (d *Decoder) Reset() {
 }
 
 // Resource decodes the resource of a group.
-func (d *Decoder) Resource(raw []byte, g Group) (*signal.Resource, error) {
+func (d *Decoder) Resource(raw []byte, g signal.Group) (*signal.Resource, error) {
 	return d.readResource(raw[g.ResourceAt:g.ResourceEnd])
 }
 
 // Span decodes the span at a place, whose resource is known. The span is valid until the next Decode or Reset.
-func (d *Decoder) Span(raw []byte, g Group, p Place, resource *signal.Resource) (signal.Span, error) {
+func (d *Decoder) Span(raw []byte, g signal.Group, p signal.Place, resource *signal.Resource) (signal.Span, error) {
 	scope, err := d.readScope(raw[g.ScopeAt:g.ScopeEnd])
 	if err != nil {
 		return signal.Span{}, err
@@ -156,7 +144,7 @@ func offset(base, part []byte) uint32 {
 }
 
 func (d *Decoder) resourceSpans(base, message []byte) error {
-	var group Group
+	var group signal.Group
 	// The resource may stand behind its spans.
 	resource := message[:0]
 	err := fields(message, func(number protowire.Number, value []byte, _ uint64) error {
@@ -181,7 +169,7 @@ func (d *Decoder) resourceSpans(base, message []byte) error {
 	})
 }
 
-func (d *Decoder) scopeSpans(base, message []byte, group Group) error {
+func (d *Decoder) scopeSpans(base, message []byte, group signal.Group) error {
 	scope := message[:0]
 	err := fields(message, func(number protowire.Number, value []byte, _ uint64) error {
 		if number == 1 && value != nil {
@@ -214,7 +202,7 @@ func (d *Decoder) scopeSpans(base, message []byte, group Group) error {
 			d.Rejected.NoSpanID++
 		default:
 			at := offset(base, value)
-			d.Places = append(d.Places, Place{Group: uint32(len(d.Groups) - 1), At: at, End: at + uint32(len(value))})
+			d.Places = append(d.Places, signal.Place{Group: uint32(len(d.Groups) - 1), At: at, End: at + uint32(len(value))})
 			return nil
 		}
 		d.spans = d.spans[:len(d.spans)-1]

@@ -1,0 +1,24 @@
+package signal
+
+import "time"
+
+// Summarize makes a list's entry of a trace's spans, of which there is at least one, by start.
+func Summarize(spans []Span, matched []SpanID) TraceSummary {
+	root := &spans[0]
+	s := TraceSummary{TraceID: root.TraceID, Spans: len(spans), Services: map[string]int{}, Matched: matched}
+	earliest, latest := root.Start, root.End()
+	for i := range spans {
+		span := &spans[i]
+		earliest, latest = min(earliest, span.Start), max(latest, span.End())
+		s.Services[span.Resource.Service]++
+		if span.Outcome == Failed {
+			s.Failed++
+		}
+		if span.Parent.IsZero() && !s.Complete {
+			root, s.Complete = span, true
+		}
+	}
+	s.RootService, s.RootName = root.Resource.Service, root.Name
+	s.Start, s.Duration = time.Unix(0, earliest), time.Duration(latest-earliest)
+	return s
+}
