@@ -183,7 +183,16 @@ func (s *Settings) complete() error {
 	if len(s.Cluster) > 0 && s.Join != "" {
 		return fault.New(fault.Invalid, "setting.contradiction", "a node starts a new cluster or joins one, not both").At("join").Hinted("leave out --cluster to join")
 	}
+	if s.TracesSampleShare < 0 || s.TracesSampleShare > 1 {
+		return fault.New(fault.Invalid, "setting.bad_value", "%g is no share", s.TracesSampleShare).At("traces-sample-share").Hinted("use a number from 0 to 1; 1 keeps all")
+	}
 	if s.Authentication == "off" {
+		// Their defaults are open to all, which does not go with it.
+		for name, address := range map[string]*string{"otlp-grpc-listen": &s.OTLPGRPCListen, "otlp-http-listen": &s.OTLPHTTPListen} {
+			if s.set[name] == "" && strings.HasPrefix(*address, ":") {
+				*address = "127.0.0.1" + *address
+			}
+		}
 		return s.requireLoopback()
 	}
 	return nil
@@ -202,6 +211,14 @@ func (s *Settings) completeDev() {
 		s.HTTPAliases = []string{"127.0.0.1:8500", "127.0.0.1:8761", "127.0.0.1:9411"}
 		loopback("dns-listen", &s.DNSListen, "127.0.0.1:8600")
 	}
+	if s.set["http-listen"] == "" {
+		loopback("otlp-grpc-listen", &s.OTLPGRPCListen, "127.0.0.1:4317")
+		loopback("otlp-http-listen", &s.OTLPHTTPListen, "127.0.0.1:4318")
+	} else {
+		// A server beside the usual one, such as a test's: it must not take the usual ports.
+		loopback("otlp-grpc-listen", &s.OTLPGRPCListen, "")
+		loopback("otlp-http-listen", &s.OTLPHTTPListen, "")
+	}
 	if s.set["authentication"] == "" {
 		s.Authentication = "off"
 	}
@@ -213,8 +230,10 @@ func (s *Settings) completeDev() {
 // requireLoopback refuses to be open to everyone.
 func (s *Settings) requireLoopback() error {
 	listens := map[string]string{"http-listen": s.HTTPListen, "grpc-listen": s.GRPCListen}
-	if s.DNSListen != "" {
-		listens["dns-listen"] = s.DNSListen
+	for name, address := range map[string]string{"dns-listen": s.DNSListen, "otlp-grpc-listen": s.OTLPGRPCListen, "otlp-http-listen": s.OTLPHTTPListen} {
+		if address != "" {
+			listens[name] = address
+		}
 	}
 	for i, alias := range s.HTTPAliases {
 		listens[fmt.Sprintf("http-aliases[%d]", i)] = alias

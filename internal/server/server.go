@@ -68,6 +68,8 @@ type Server struct {
 
 	consul *consul.Handler
 
+	signals signals
+
 	http       []*http.Server
 	dns        []*dns.Server
 	grpc       *grpc.Server
@@ -135,6 +137,7 @@ func (s *Server) start(ctx context.Context) error {
 	}
 	s.serveGRPC()
 	s.serveDNS()
+	s.serveSignals()
 	s.ready.Store(true)
 	s.workers.Go(s.watchFailure)
 	s.workers.Go(s.watchQuorum)
@@ -221,7 +224,7 @@ func (s *Server) buildRooms() error {
 		return err
 	}
 	s.consul = s.newConsul()
-	return nil
+	return s.buildSignals()
 }
 
 // namespaceInUse keeps a namespace that has documents.
@@ -311,6 +314,7 @@ func (s *Server) Shutdown(ctx context.Context) {
 	if s.nacos != nil {
 		s.nacos.Close()
 	}
+	s.closeSignals()
 	if s.instances != nil {
 		logError(s.log, "closing the instances", s.instances.Close())
 	}
@@ -328,6 +332,7 @@ func (s *Server) Shutdown(ctx context.Context) {
 	}
 	s.workers.Wait()
 	s.listeners.close()
+	s.signals.close()
 	if s.temporary {
 		logError(s.log, "removing the temporary data", os.RemoveAll(s.dataDir))
 	}
@@ -346,7 +351,7 @@ func (s *Server) stopServers(ctx context.Context) {
 	for _, server := range s.dns {
 		all.Go(func() { stopDNS(ctx, server) })
 	}
-	for _, server := range []*grpc.Server{s.grpc, s.peerServer} {
+	for _, server := range []*grpc.Server{s.grpc, s.peerServer, s.signals.grpc} {
 		if server != nil {
 			all.Go(func() { stopGRPC(ctx, server) })
 		}
@@ -439,6 +444,9 @@ func (s *Server) listen() error {
 		s.listeners.http = append(s.listeners.http, listener)
 	}
 	if err := s.listenDNS(); err != nil {
+		return err
+	}
+	if err := s.listenSignals(); err != nil {
 		return err
 	}
 	if s.tls == nil && !isLoopback(s.settings.HTTPListen) {

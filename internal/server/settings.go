@@ -52,6 +52,14 @@ type Settings struct {
 	StateQuota  Size
 	MinimumFree Size
 
+	OTLPGRPCListen      string
+	OTLPHTTPListen      string
+	TracesMemory        Size
+	TracesRetention     time.Duration
+	TracesRetentionSize Size
+	TracesSampleShare   float64
+	TracesSampleSlow    time.Duration
+
 	LogLevel    string
 	LogFormat   string
 	DebugListen string
@@ -194,6 +202,17 @@ func (s *Settings) Bind() []Setting {
 
 	size(&s.StateQuota, "state-quota", 4<<30, "Largest size of the embedded state.", "Far above what fits a fleet of thousands; etcd advises at most 8 GiB.")
 	size(&s.MinimumFree, "minimum-free", 256<<20, "Free disk space below which nothing is written any more.", "Two log segments of etcd and room to compact.")
+
+	text(&s.OTLPGRPCListen, "otlp-grpc-listen", ":4317", "Address for traces, metrics and logs of OpenTelemetry by gRPC; empty: closed.",
+		"OpenTelemetry's own. Taken by another program: a warning, unless it was set.")
+	text(&s.OTLPHTTPListen, "otlp-http-listen", ":4318", "The same by HTTP.", "OpenTelemetry's own.")
+	size(&s.TracesMemory, "traces-memory", 384<<20, "Most memory for spans that are not in a block on disk yet; over it senders are told to wait.",
+		"A minute of 20,000 spans a second, three times: one part fills while two are written.")
+	duration(&s.TracesRetention, "traces-retention", 7*24*time.Hour, "How long traces are kept.", "The last week is what people look into; a span takes some 50 bytes.")
+	size(&s.TracesRetentionSize, "traces-retention-size", 0, "Most disk space for traces; the oldest go first. 0: no bound.", "The disk's --minimum-free holds in any case.")
+	flags.Float64Var(&s.TracesSampleShare, "traces-sample-share", 1, "")
+	add("traces-sample-share", "Share of the traces kept that neither failed nor were slow, 0 to 1. Rates are worked out from all.", "Everything is kept until it costs too much.")
+	duration(&s.TracesSampleSlow, "traces-sample-slow", time.Second, "When less is kept: traces with a span of this duration are kept all the same.", "What people call slow.")
 
 	text(&s.LogLevel, "log-level", "info", "debug, info, warn or error.", "")
 	text(&s.LogFormat, "log-format", "text", "text or json.", "Text is for people; log collectors want json.")

@@ -1,0 +1,122 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"path/filepath"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+
+	"github.com/gantry-platform/gantry/internal/protocol/edge"
+	"github.com/gantry-platform/gantry/internal/protocol/otlp"
+	"github.com/gantry-platform/gantry/internal/signal/ingest"
+	"github.com/gantry-platform/gantry/internal/signal/trace"
+)
+
+// signals are the rooms of what services do, and the ports that they send it to.
+type signals struct {
+	traces   *trace.Store
+	ingest   *ingest.Room
+	receiver *otlp.Receiver
+	// grpcListener and httpListener are nil when their port is closed.
+	grpcListener, httpListener net.Listener
+	grpc                       *grpc.Server
+}
+
+// listenSignals opens the ports of OTLP. One that nobody asked for by name may be taken: another collector on this machine is no reason not to start.
+func (s *Server) listenSignals() error {
+	for _, port := range []struct {
+		setting, address string
+		to               *net.Listener
+	}{{"otlp-grpc-listen", s.settings.OTLPGRPCListen, &s.signals.grpcListener}, {"otlp-http-listen", s.settings.OTLPHTTPListen, &s.signals.httpListener}} {
+		if port.address == "" {
+			continue
+		}
+		listener, err := listen(port.setting, port.address)
+		if err != nil && s.settings.set[port.setting] == "" {
+			s.log.Warn("a port of OTLP is taken by another program; name another address to receive there", "setting", port.setting, "address", port.address)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		*port.to = listener
+	}
+	return nil
+}
+
+// buildSignals makes the rooms of signals.
+func (s *Server) buildSignals() error {
+	settings := s.settings
+	options := trace.Options{Dir: filepath.Join(s.dataDir, "signals", "traces"), Memory: int64(settings.TracesMemory), Retention: settings.TracesRetention,
+		RetentionSize: int64(settings.TracesRetentionSize), MinFree: int64(settings.MinimumFree), Logger: s.log.With("part", "traces"), Registerer: s.metrics}
+	if settings.TracesSampleShare < 1 {
+		options.Sampling = &trace.Sampling{Share: settings.TracesSampleShare, Slow: settings.TracesSampleSlow}
+	}
+	var err error
+	if s.signals.traces, err = trace.Open(options); err != nil {
+		return err
+	}
+	s.signals.ingest = ingest.New(ingest.Options{Store: s.signals.traces, Oldest: settings.TracesRetention, Logger: s.log.With("part", "ingest"), Registerer: s.metrics})
+	s.signals.receiver = otlp.New(otlp.Options{Traces: s.signals.ingest, Access: s.access, HasNamespace: s.instances.HasNamespace, Logger: s.log.With("part", "otlp")})
+	return nil
+}
+
+// serveSignals begins to receive.
+func (s *Server) serveSignals() {
+	if listener := s.signals.grpcListener; listener != nil {
+		var options []grpc.ServerOption
+		if s.tls != nil {
+			options = append(options, grpc.Creds(credentials.NewTLS(s.tls.config("h2"))))
+		}
+		s.signals.grpc = s.signals.receiver.NewServer(options...)
+		s.workers.Go(func() {
+			if err := s.signals.grpc.Serve(listener); err != nil && !s.stopping.Load() {
+				s.fail(fmt.Errorf("server: the OTLP gRPC port: %w", err))
+			}
+		})
+	}
+	if listener := s.signals.httpListener; listener != nil {
+		server := &http.Server{Handler: s.guarded(edge.Namespaces(s.signals.receiver.Handler())), ReadHeaderTimeout: headerTimeout, ReadTimeout: time.Minute, IdleTimeout: idleTimeout,
+			MaxHeaderBytes: headerBytes, ErrorLog: slogLogger(s.log)}
+		s.http = append(s.http, server)
+		if s.tls != nil {
+			listener = s.tls.wrap(listener, "h2", "http/1.1")
+		}
+		s.workers.Go(func() {
+			if err := server.Serve(listener); err != nil && !errors.Is(err, http.ErrServerClosed) {
+				s.fail(fmt.Errorf("server: the OTLP HTTP port: %w", err))
+			}
+		})
+	}
+}
+
+// closeSignals ends the rooms, after everything that sends to them.
+func (s *Server) closeSignals() {
+	if s.signals.traces != nil {
+		logError(s.log, "closing the traces", s.signals.traces.Close())
+	}
+}
+
+func (g *signals) close() {
+	for _, listener := range []net.Listener{g.grpcListener, g.httpListener} {
+		if listener != nil {
+			listener.Close()
+		}
+	}
+}
+
+// OTLPAddresses are where the server receives OTLP by gRPC and by HTTP; empty where it does not.
+func (s *Server) OTLPAddresses() (grpcAddress, httpAddress string) {
+	if s.signals.grpcListener != nil {
+		grpcAddress = s.signals.grpcListener.Addr().String()
+	}
+	if s.signals.httpListener != nil {
+		httpAddress = s.signals.httpListener.Addr().String()
+	}
+	return grpcAddress, httpAddress
+}

@@ -1,0 +1,232 @@
+package ingest
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/gantry-platform/gantry/internal/fault"
+	"github.com/gantry-platform/gantry/internal/signal"
+	"github.com/gantry-platform/gantry/internal/signal/wire"
+)
+
+const (
+	// MaxRequest bounds one request, decompressed. OpenTelemetry's exporters send 512 spans at once, some 200 KiB; the collector's default is 8,192 items.
+	MaxRequest = 16 << 20
+	// RetryAfter is how long senders are asked to wait.
+	RetryAfter = 2 * time.Second
+	// future is how far ahead of ours a service's clock may be. A span from beyond is refused: it would be in nobody's window, and hide what is real.
+	future = time.Hour
+	// slow spans are kept under pressure with the failed ones.
+	slow = time.Second
+	// pressed is the share of the store's memory from which on normal spans are left out.
+	pressed = 0.75
+)
+
+// Observer sees spans as they come in. It must not keep them or their strings, and must be quick.
+type Observer interface {
+	Observe(namespace string, arrived time.Time, spans []signal.Span)
+}
+
+// Store keeps spans, and tells how much of its memory is taken.
+type Store interface {
+	signal.TraceWriter
+	Pressure() float64
+}
+
+// Options of a room.
+type Options struct {
+	Store     Store
+	Observers []Observer
+	// InFlight bounds the bytes of requests being worked on. Default 64 MiB.
+	InFlight int64
+	// Oldest is how old a span may be: what is older than the retention would be kept by a day it is not of. Default 7 days.
+	Oldest     time.Duration
+	Clock      func() time.Time
+	Logger     *slog.Logger
+	Registerer prometheus.Registerer
+}
+
+// Room takes traces in. It may be used concurrently.
+type Room struct {
+	options  Options
+	inFlight atomic.Int64
+	decoders sync.Pool
+
+	received prometheus.Counter
+	left     *prometheus.CounterVec
+	refused  *prometheus.CounterVec
+}
+
+// New makes a room.
+func New(options Options) *Room {
+	if options.InFlight == 0 {
+		options.InFlight = 64 << 20
+	}
+	if options.Oldest == 0 {
+		options.Oldest = 7 * 24 * time.Hour
+	}
+	if options.Clock == nil {
+		options.Clock = time.Now
+	}
+	if options.Registerer == nil {
+		options.Registerer = prometheus.NewRegistry()
+	}
+	r := &Room{options: options, decoders: sync.Pool{New: func() any { return new(wire.Decoder) }},
+		received: prometheus.NewCounter(prometheus.CounterOpts{Name: "gantry_ingest_spans_total", Help: "Spans that came in requests that were taken."}),
+		left: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "gantry_ingest_dropped_spans_total",
+			Help: "Spans of taken requests that are not kept: no_trace_id, no_span_id, future, old, or pressure (normal spans while memory was short; they are in the rates)."}, []string{"reason"}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "gantry_ingest_refused_requests_total", Help: "Requests of which nothing was taken, by reason."}, []string{"reason"})}
+	options.Registerer.MustRegister(r.received, r.left, r.refused)
+	for _, reason := range reasons {
+		r.left.WithLabelValues(reason) // a rate needs the zero
+	}
+	return r
+}
+
+var reasons = [...]string{"no_trace_id", "no_span_id", "future", "old", "pressure"}
+
+// Result says what of a taken request is not kept.
+type Result struct {
+	// Rejected spans are not kept; sending them again would not help.
+	Rejected int
+	// Message says why, for people; it may also be a warning when nothing was rejected.
+	Message string
+}
+
+// Traces takes an OTLP ExportTraceServiceRequest in protobuf, which nobody may change afterwards, and returns when it is durable.
+//
+// Errors: Invalid "traces.malformed"; TooLarge "traces.too_large"; Exhausted "traces.too_fast"; Unavailable.
+func (r *Room) Traces(ctx context.Context, namespace string, raw []byte) (Result, error) {
+	if len(raw) > MaxRequest {
+		r.refused.WithLabelValues("too_large").Inc()
+		return Result{}, fault.New(fault.TooLarge, "traces.too_large", "a request of %d bytes", len(raw)).Hinted("send at most %d bytes at once: fewer spans in a batch", MaxRequest)
+	}
+	if taken := r.inFlight.Add(int64(len(raw))); taken > r.options.InFlight {
+		r.inFlight.Add(-int64(len(raw)))
+		r.refused.WithLabelValues("in_flight").Inc()
+		return Result{}, fault.New(fault.Exhausted, "traces.too_fast", "%d MiB of requests are being worked on", r.options.InFlight>>20).Hinted("send again in some seconds")
+	}
+	defer r.inFlight.Add(-int64(len(raw)))
+	d := r.decoders.Get().(*wire.Decoder)
+	defer func() {
+		d.Reset()
+		r.decoders.Put(d)
+	}()
+	spans, err := d.Decode(raw)
+	if err != nil {
+		r.refused.WithLabelValues("malformed").Inc()
+		return Result{}, fault.New(fault.Invalid, "traces.malformed", "this is no OTLP trace request").Hinted("send an ExportTraceServiceRequest; see docs/signals/send.md").Because(err)
+	}
+	l := r.sort(d, spans)
+	batch := &signal.Batch{Namespace: namespace, Arrived: r.options.Clock(), Raw: raw, Spans: spans, Groups: d.Groups, Places: d.Places}
+	if len(l.dropped) > 0 {
+		if err := r.reduce(batch, l.kept); err != nil {
+			return Result{}, err
+		}
+	}
+	if len(batch.Spans) > 0 {
+		if err := r.options.Store.Write(ctx, batch); err != nil {
+			r.refused.WithLabelValues("store").Inc()
+			return Result{}, err
+		}
+	}
+	r.received.Add(float64(len(spans)))
+	for reason, n := range l.dropped {
+		r.left.WithLabelValues(reason).Add(float64(n))
+	}
+	for _, o := range r.options.Observers {
+		if len(l.good) > 0 {
+			o.Observe(namespace, batch.Arrived, l.good)
+		}
+	}
+	return l.result(d.Cut), nil
+}
+
+// sorted is what becomes of the spans of a request.
+type sorted struct {
+	// good may be counted; kept, by their places, are written.
+	good    []signal.Span
+	kept    []signal.Place
+	dropped map[string]int
+}
+
+func (r *Room) sort(d *wire.Decoder, spans []signal.Span) sorted {
+	now := r.options.Clock()
+	latest, earliest := now.Add(future).UnixNano(), now.Add(-r.options.Oldest).UnixNano()
+	l := sorted{good: spans}
+	drop := func(reason string, n int) {
+		if n == 0 {
+			return
+		}
+		if l.dropped == nil {
+			l.dropped = map[string]int{}
+		}
+		l.dropped[reason] += n
+	}
+	drop("no_trace_id", d.Rejected.NoTraceID)
+	drop("no_span_id", d.Rejected.NoSpanID)
+	press := r.options.Store.Pressure() > pressed
+	wrong := false
+	for i := range spans {
+		wrong = wrong || spans[i].Start > latest || spans[i].End() < earliest
+	}
+	if !wrong && !press && l.dropped == nil {
+		return l
+	}
+	l.good = nil
+	for i := range spans {
+		s := &spans[i]
+		switch {
+		case s.Start > latest:
+			drop("future", 1)
+		case s.End() < earliest:
+			drop("old", 1)
+		default:
+			l.good = append(l.good, *s)
+			if press && s.Outcome != signal.Failed && s.Duration < int64(slow) {
+				drop("pressure", 1)
+			} else {
+				l.kept = append(l.kept, d.Places[i])
+			}
+		}
+	}
+	return l
+}
+
+// reduce makes a batch of some of its spans, so that what is not wanted is not in the log either.
+func (r *Room) reduce(batch *signal.Batch, kept []signal.Place) error {
+	d := new(wire.Decoder) // the other one holds the spans that observers get
+	raw := wire.Assemble(batch.Raw, batch.Groups, kept)
+	spans, err := d.Decode(raw)
+	if err != nil {
+		return fmt.Errorf("ingest: the kept part of a request: %w", err)
+	}
+	batch.Raw, batch.Spans, batch.Groups, batch.Places = raw, spans, d.Groups, d.Places
+	return nil
+}
+
+var words = map[string]string{"no_trace_id": "have no valid trace id", "no_span_id": "have no valid span id", "future": "begin more than an hour in the future (check the clock)",
+	"old": "are older than what is kept", "pressure": "were left out because memory is short (they are in the rates)"}
+
+func (l *sorted) result(cut int) Result {
+	var out Result
+	var parts []string
+	for _, reason := range reasons {
+		if n := l.dropped[reason]; n > 0 {
+			out.Rejected += n
+			parts = append(parts, fmt.Sprintf("%d spans %s", n, words[reason]))
+		}
+	}
+	if cut > 0 {
+		parts = append(parts, fmt.Sprintf("%d attributes, events, links or texts were over a limit and are left out or cut", cut))
+	}
+	out.Message = strings.Join(parts, "; ")
+	return out
+}
