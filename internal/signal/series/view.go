@@ -1,0 +1,123 @@
+package series
+
+import (
+	"context"
+	"slices"
+
+	"github.com/prometheus/prometheus/model/exemplar"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/storage"
+	"github.com/prometheus/prometheus/util/annotations"
+)
+
+// View is what a caller may see: one namespace, or all. It confines where series are selected, whatever the query says, so that no
+// wording of a query gets around it. It is a storage.SampleAndChunkQueryable and a storage.ExemplarQueryable.
+type View struct {
+	store     *Store
+	namespace string
+	whole     bool
+}
+
+// Whole is the view of all namespaces and of what belongs to none.
+func (s *Store) Whole() *View { return &View{store: s, whole: true} }
+
+// In is the view of one namespace.
+func (s *Store) In(namespace string) *View { return &View{store: s, namespace: namespace} }
+
+// Families are the metrics whose meaning is known, by name.
+func (v *View) Families() []Family { return v.store.catalogue.list(v.namespace, v.whole) }
+
+// confined are the matchers with the one that keeps a view to its namespace.
+func (v *View) confined(matchers []*labels.Matcher) []*labels.Matcher {
+	if v.whole {
+		return matchers
+	}
+	return append(slices.Clip(matchers), labels.MustNewMatcher(labels.MatchEqual, NamespaceLabel, v.namespace))
+}
+
+// Querier implements storage.Queryable.
+func (v *View) Querier(since, until int64) (storage.Querier, error) {
+	if err := v.store.askable(""); err != nil {
+		return nil, err
+	}
+	q, err := v.store.db.Querier(since, until)
+	if err != nil || v.whole {
+		return q, err
+	}
+	return &confinedQuerier{confinedLabels{v, q}, q}, nil
+}
+
+// ChunkQuerier implements storage.ChunkQueryable.
+func (v *View) ChunkQuerier(since, until int64) (storage.ChunkQuerier, error) {
+	if err := v.store.askable(""); err != nil {
+		return nil, err
+	}
+	q, err := v.store.db.ChunkQuerier(since, until)
+	if err != nil || v.whole {
+		return q, err
+	}
+	return &confinedChunkQuerier{confinedLabels{v, q}, q}, nil
+}
+
+// ExemplarQuerier implements storage.ExemplarQueryable.
+func (v *View) ExemplarQuerier(ctx context.Context) (storage.ExemplarQuerier, error) {
+	if err := v.store.askable(""); err != nil {
+		return nil, err
+	}
+	q, err := v.store.db.ExemplarQuerier(ctx)
+	if err != nil || v.whole {
+		return q, err
+	}
+	return &confinedExemplars{v, q}, nil
+}
+
+// confinedLabels are the parts that all queriers share.
+type confinedLabels struct {
+	view  *View
+	inner storage.LabelQuerier
+}
+
+func (c confinedLabels) LabelValues(ctx context.Context, name string, hints *storage.LabelHints, matchers ...*labels.Matcher) ([]string, annotations.Annotations, error) {
+	return c.inner.LabelValues(ctx, name, hints, c.view.confined(matchers)...)
+}
+
+func (c confinedLabels) LabelNames(ctx context.Context, hints *storage.LabelHints, matchers ...*labels.Matcher) ([]string, annotations.Annotations, error) {
+	return c.inner.LabelNames(ctx, hints, c.view.confined(matchers)...)
+}
+
+func (c confinedLabels) Close() error { return c.inner.Close() }
+
+type confinedQuerier struct {
+	confinedLabels
+	inner storage.Querier
+}
+
+func (c *confinedQuerier) Select(ctx context.Context, sorted bool, hints *storage.SelectHints, matchers ...*labels.Matcher) storage.SeriesSet {
+	return c.inner.Select(ctx, sorted, hints, c.view.confined(matchers)...)
+}
+
+type confinedChunkQuerier struct {
+	confinedLabels
+	inner storage.ChunkQuerier
+}
+
+func (c *confinedChunkQuerier) Select(ctx context.Context, sorted bool, hints *storage.SelectHints, matchers ...*labels.Matcher) storage.ChunkSeriesSet {
+	return c.inner.Select(ctx, sorted, hints, c.view.confined(matchers)...)
+}
+
+type confinedExemplars struct {
+	view  *View
+	inner storage.ExemplarQuerier
+}
+
+func (c *confinedExemplars) Select(since, until int64, matchers ...[]*labels.Matcher) ([]exemplar.QueryResult, error) {
+	confined := make([][]*labels.Matcher, 0, len(matchers))
+	for _, set := range matchers {
+		confined = append(confined, c.view.confined(set))
+	}
+	// Without any set the storage might answer with everything.
+	if len(confined) == 0 {
+		return nil, nil
+	}
+	return c.inner.Select(since, until, confined...)
+}
