@@ -29,6 +29,7 @@ import (
 	"github.com/gantry-platform/gantry/internal/protocol/peer"
 	"github.com/gantry-platform/gantry/internal/release"
 	"github.com/gantry-platform/gantry/internal/release/keyvalue"
+	"github.com/gantry-platform/gantry/internal/signal/series"
 	"github.com/gantry-platform/gantry/internal/state"
 )
 
@@ -67,6 +68,7 @@ type Server struct {
 	apollo           *apollo.Handler
 
 	consul *consul.Handler
+	series *series.Store
 
 	signals signals
 
@@ -186,7 +188,10 @@ func (s *Server) prepareData() error {
 
 // buildRooms makes the parts. Their mirrors must be on the store before it starts.
 func (s *Server) buildRooms() error {
-	var err error
+	err := s.openSeries()
+	if err != nil {
+		return err
+	}
 	s.access, err = access.New(access.Options{Store: s.store, Logger: s.log.With("part", "access"), Registerer: s.metrics,
 		Disabled: s.settings.Authentication == "off"})
 	if err != nil {
@@ -326,6 +331,9 @@ func (s *Server) Shutdown(ctx context.Context) {
 	}
 	if s.peers != nil {
 		s.peers.Close()
+	}
+	if s.series != nil {
+		logError(s.log, "closing the metrics", s.series.Close())
 	}
 	if s.store != nil {
 		logError(s.log, "closing the state", s.store.Close())

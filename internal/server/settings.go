@@ -59,6 +59,11 @@ type Settings struct {
 	TracesRetentionSize Size
 	TracesSampleShare   float64
 	TracesSampleSlow    time.Duration
+	MetricsRetention       time.Duration
+	MetricsRetentionSize   Size
+	MetricsSeries          int
+	MetricsNamespaceSeries int
+	MetricsNameSeries      int
 
 	LogLevel    string
 	LogFormat   string
@@ -146,6 +151,10 @@ func (s *Settings) Bind() []Setting {
 		flags.DurationVar(to, name, value, "")
 		add(name, meaning, why)
 	}
+	number := func(to *int, name string, value int, meaning, why string) {
+		flags.IntVar(to, name, value, "")
+		add(name, meaning, why)
+	}
 	size := func(to *Size, name string, value Size, meaning, why string) {
 		*to = value
 		flags.Var(to, name, "")
@@ -195,8 +204,7 @@ func (s *Settings) Bind() []Setting {
 	text(&s.EtcdCA, "etcd-ca", "", "PEM file with the authority of that etcd.", "Empty: the system's.")
 	text(&s.EtcdCertificate, "etcd-certificate", "", "PEM file with a client certificate for it.", "")
 	text(&s.EtcdKey, "etcd-key", "", "PEM file with its key.", "")
-	flags.IntVar(&s.EtcdMaxTxnOps, "etcd-max-txn-ops", 128, "")
-	add("etcd-max-txn-ops", "That etcd's --max-txn-ops; more lets more changes share a transaction.", "etcd's own default.")
+	number(&s.EtcdMaxTxnOps, "etcd-max-txn-ops", 128, "That etcd's --max-txn-ops; more lets more changes share a transaction.", "etcd's own default.")
 	flags.BoolVar(&s.EtcdSocket, "etcd-socket", false, "")
 	add("etcd-socket", "Serve the embedded etcd on a unix socket in the data folder, for etcdctl.", "Off: whoever opens it may change everything.")
 
@@ -213,6 +221,11 @@ func (s *Settings) Bind() []Setting {
 	flags.Float64Var(&s.TracesSampleShare, "traces-sample-share", 1, "")
 	add("traces-sample-share", "Share of the traces kept that neither failed nor were slow, 0 to 1. Rates are worked out from all.", "Everything is kept until it costs too much.")
 	duration(&s.TracesSampleSlow, "traces-sample-slow", time.Second, "When less is kept: traces with a span of this duration are kept all the same.", "What people call slow.")
+	duration(&s.MetricsRetention, "metrics-retention", 15*24*time.Hour, "Age at which metrics go, counted from the newest one.", "Two weeks to compare with, and Prometheus's own default.")
+	size(&s.MetricsRetentionSize, "metrics-retention-size", 10<<30, "Most disk space of metrics: the oldest go first. 0: no limit.", "About two weeks of 100,000 series every 15 s, at 1.3 bytes a sample.")
+	number(&s.MetricsSeries, "metrics-series", 1_000_000, "Most series of metrics in memory; those beyond it are dropped, counted and named in the log.", "About 4 GiB.")
+	number(&s.MetricsNamespaceSeries, "metrics-namespace-series", 500_000, "Most of them in one namespace.", "One environment gone wild leaves room for the others.")
+	number(&s.MetricsNameSeries, "metrics-name-series", 100_000, "Most of them of one metric in one namespace.", "10,000 endpoints with ten combinations of the other labels.")
 
 	text(&s.LogLevel, "log-level", "info", "debug, info, warn or error.", "")
 	text(&s.LogFormat, "log-format", "text", "text or json.", "Text is for people; log collectors want json.")

@@ -39,7 +39,7 @@ func history(t testing.TB, s *series.Store, now time.Time, hours int) (samples i
 	}
 	eventually(t, "blocks are cut", func() bool {
 		blocks := s.Blocks()
-		return len(blocks) > 0 && s.Stats(1).NumSeries == 1 && now.UnixMilli()-blocks[len(blocks)-1].MaxTime < 3*time.Hour.Milliseconds()
+		return len(blocks) > 0 && s.Whole().Stats(1).NumSeries == 1 && now.UnixMilli()-blocks[len(blocks)-1].MaxTime < 3*time.Hour.Milliseconds()
 	})
 	return samples
 }

@@ -32,7 +32,7 @@ func (s *Store) Range(ctx context.Context, query string, since, until time.Time,
 
 // Instant works out a query at a time. A scalar becomes one sample without labels. The strings are warnings: the answer may lack something.
 //
-// Errors: Invalid "query.invalid" and "query.wrong_type", TooLarge "query.too_large", DeadlineExceeded "query.timeout", Exhausted "query.too_many".
+// Errors: Invalid "query.invalid", "query.failed" and "query.wrong_type", TooLarge "query.too_large", DeadlineExceeded "query.timeout", Exhausted "query.too_many".
 func (v *View) Instant(ctx context.Context, query string, at time.Time) (promql.Vector, []string, error) {
 	run, err := v.NewInstant(ctx, query, at, nil)
 	if err != nil {
@@ -176,7 +176,7 @@ func (s *Store) classify(err error) (outcome string, f error) {
 		return "failed", fmt.Errorf("series: %w", err)
 	default:
 		// What the engine finds while it works: labels that match twice, types that do not go together.
-		return "invalid", fault.New(fault.Invalid, "query.invalid", "%v", err).At("query").Hinted("see https://prometheus.io/docs/prometheus/latest/querying/operators/")
+		return "invalid", fault.New(fault.Invalid, "query.failed", "%v", err).At("query").Hinted("see https://prometheus.io/docs/prometheus/latest/querying/operators/")
 	}
 }
 

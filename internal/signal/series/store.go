@@ -199,20 +199,19 @@ func (s *Store) complain(what string, err error) {
 	}
 }
 
-// Drops are what was refused for limits and for samples' own sake, most first; at most a few hundred metrics.
-func (s *Store) Drops() []Drop { return s.cardinality.list() }
-
-// Populations are the namespaces with their series in memory and, of each, the metric names with the most.
-func (s *Store) Populations(names int) []Population { return s.cardinality.populations(names) }
+// Writable says why nothing is taken at the moment: the disk is full, or the store is closed. Nil: samples are taken.
+func (s *Store) Writable() error {
+	if f := s.unwritable(); f != nil {
+		return f
+	}
+	return nil
+}
 
 // Node is the name of this node.
 func (s *Store) Node() string { return s.node }
 
 // Dir is the folder of the TSDB.
 func (s *Store) Dir() string { return s.dir }
-
-// Stats are the TSDB's own of what is in memory.
-func (s *Store) Stats(limit int) *tsdb.Stats { return s.db.Head().Stats(NamespaceLabel, limit) }
 
 // Blocks are the blocks on disk.
 func (s *Store) Blocks() []tsdb.BlockMeta { return s.db.BlockMetas() }

@@ -217,7 +217,7 @@ func TestSamplesOfTheFutureAndLateOnes(t *testing.T) {
 	if got := value(t, s, `count_over_time(loans[10m])`, now.Add(2*time.Second)); got != 3 {
 		t.Errorf("%v samples, want 3", got)
 	}
-	if drops := s.Drops(); len(drops) != 1 || drops[0].Reason != "future" || drops[0].Metric != "loans" {
+	if drops := s.Whole().Drops(); len(drops) != 1 || drops[0].Reason != "future" || drops[0].Metric != "loans" {
 		t.Errorf("dropped: %v", drops)
 	}
 }
@@ -252,7 +252,7 @@ func TestCardinalityIsBounded(t *testing.T) {
 	// What is there goes on.
 	put(t, s, set("__name__", "x", "namespace", "a", "endpoint", "3"), now.Add(time.Second), 5)
 	drops := map[string]string{}
-	for _, d := range s.Drops() {
+	for _, d := range s.Whole().Drops() {
 		drops[d.Namespace+"/"+d.Metric] = d.Reason
 	}
 	for metric, reason := range map[string]string{"a/x": "name_limit", "a/full": "namespace_limit", "b/y": "series_limit"} {
@@ -384,7 +384,7 @@ func TestWhatIsCommittedIsThereAfterAKill(t *testing.T) {
 		t.Errorf("%v samples after the kill, want 300", got)
 	}
 	// Limits that have shrunk meanwhile do not keep what is there from being read.
-	if p := again.Populations(1); len(p) != 1 || p[0].Series != 10 || p[0].Largest[0] != (series.NameCount{Name: "a", Series: 10}) {
+	if p := again.Whole().Populations(1); len(p) != 1 || p[0].Series != 10 || p[0].Largest[0] != (series.NameCount{Name: "a", Series: 10}) {
 		t.Errorf("populations: %v", p)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/prometheus/model/exemplar"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
+	"github.com/prometheus/prometheus/tsdb"
 	"github.com/prometheus/prometheus/util/annotations"
 )
 
@@ -23,6 +24,30 @@ func (s *Store) Whole() *View { return &View{store: s, whole: true} }
 
 // In is the view of one namespace.
 func (s *Store) In(namespace string) *View { return &View{store: s, namespace: namespace} }
+
+// Namespace is the one that the view is of, or that it is of all.
+func (v *View) Namespace() (namespace string, all bool) { return v.namespace, v.whole }
+
+// Drops are what was refused for limits and for samples' own sake, most first; at most a few hundred metrics.
+func (v *View) Drops() []Drop {
+	all := v.store.cardinality.list()
+	if v.whole {
+		return all
+	}
+	return slices.DeleteFunc(all, func(d Drop) bool { return d.Namespace != v.namespace })
+}
+
+// Populations are the namespaces with their series in memory and, of each, the metric names with the most.
+func (v *View) Populations(names int) []Population {
+	all := v.store.cardinality.populations(names)
+	if v.whole {
+		return all
+	}
+	return slices.DeleteFunc(all, func(p Population) bool { return p.Namespace != v.namespace })
+}
+
+// Stats are the TSDB's own of what is in memory, of all namespaces.
+func (v *View) Stats(limit int) *tsdb.Stats { return v.store.db.Head().Stats(NamespaceLabel, limit) }
 
 // Families are the metrics whose meaning is known, by name.
 func (v *View) Families() []Family { return v.store.catalogue.list(v.namespace, v.whole) }
