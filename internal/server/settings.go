@@ -52,13 +52,13 @@ type Settings struct {
 	StateQuota  Size
 	MinimumFree Size
 
-	OTLPGRPCListen      string
-	OTLPHTTPListen      string
-	TracesMemory        Size
-	TracesRetention     time.Duration
-	TracesRetentionSize Size
-	TracesSampleShare   float64
-	TracesSampleSlow    time.Duration
+	OTLPGRPCListen         string
+	OTLPHTTPListen         string
+	TracesMemory           Size
+	TracesRetention        time.Duration
+	TracesRetentionSize    Size
+	TracesSampleShare      float64
+	TracesSampleSlow       time.Duration
 	MetricsRetention       time.Duration
 	MetricsRetentionSize   Size
 	MetricsSeries          int
