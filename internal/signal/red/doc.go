@@ -1,0 +1,26 @@
+// Package red works out, while spans arrive, what services do: rate, errors, refusals and durations of endpoints, instances and edges between
+// services; the topology; the ranking of errors; and which instances send at all.
+//
+// Flow: ingest hands decoded spans to [Room.Observe], on its own goroutines and many at once. Observe counts in memory and returns. Every
+// interval the room writes what it counted into series, as cumulative native histograms, which begin at zero with the process. Questions
+// about the recent hour are answered from memory, older ones from series.
+//
+// Words. An entry is a span of kind server or consumer: it counts for its service, endpoint and instance. A call is a span of kind client or
+// producer. An edge joins the service of a call with the service of the entry whose parent (or, for a consumer without one, whose link) the call is. They
+// come in any order, in any batch; whichever comes first waits. A call whose entry never comes leads to what its attributes name: a database, a
+// cache, a queue or an external party. An entry without parent was called by "user"; one whose parent never came by "unknown".
+// Calls to databases and caches do not wait: nothing there sends spans. An edge has the duration that the caller saw, and the outcome that
+// the callee meant: a refusal by the callee is a refusal, whatever the caller's instrumentation made of it; otherwise the worse of the two.
+//
+// Exactly once: exporters repeat batches when an answer is lost. Identities of recent spans are kept, in two generations, and what was seen is not
+// counted again. A span that ended long before it arrived is counted as late and kept out of the figures of now. Clocks of
+// services play no part otherwise: rates are by arrival, durations by the service's own clock alone.
+//
+// Bounds: each set that senders can grow has a limit ([Limits]). What exceeds one is counted under the name "(other)", and [Room.Excesses] says
+// which service exceeded what. What nobody observed for an hour is forgotten, which makes room.
+//
+// Locks, in the order in which they are taken: Room.mu, namespace.mu, service.mu, ranking.mu, series.mu. A shard's lock (recent
+// identities, waiting spans) is taken alone. None is held while series are written.
+//
+// Imports: signal, fault, and Prometheus's storage interfaces.
+package red

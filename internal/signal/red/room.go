@@ -1,0 +1,172 @@
+package red
+
+import (
+	"context"
+	"hash/maphash"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/prometheus/storage"
+
+	"github.com/gantry-platform/gantry/internal/fault"
+	"github.com/gantry-platform/gantry/internal/signal"
+)
+
+// Room counts spans. Its methods may be called concurrently.
+type Room struct {
+	node       string
+	clock      Clock
+	appendable storage.Appendable
+	queryable  storage.Queryable
+	interval   time.Duration
+	log        *slog.Logger
+	limits     Limits
+	figures    *figures
+
+	shards  []shard
+	scratch sync.Pool
+	// lastFlush is when series were written last, in milliseconds: the zero of series that began since.
+	lastFlush atomic.Int64
+
+	mu         sync.RWMutex
+	namespaces map[string]*namespace
+
+	// flushing is held while series are written: one at a time.
+	flushing sync.Mutex
+	swept    int64
+	// minute is the one that is not over, as far as the last flush knows.
+	minute  atomic.Int64
+	started time.Time
+}
+
+// maxShards spreads the locks; few enough that each has room for a fair number of spans.
+const maxShards = 64
+
+// New makes the room. It counts at once; Run writes.
+func New(o Options) (*Room, error) {
+	if o.Node == "" {
+		return nil, fault.New(fault.Internal, "red.no_node", "the room needs the id of its node")
+	}
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Interval <= 0 {
+		o.Interval = 5 * time.Second
+	}
+	r := &Room{node: o.Node, clock: o.Clock, appendable: o.Appendable, queryable: o.Queryable, interval: max(o.Interval, time.Second), log: o.Logger,
+		limits: o.Limits.withDefaults(), figures: newFigures(o.Registerer), namespaces: map[string]*namespace{}}
+	shards := 1
+	for shards < maxShards && shards*2*256 <= r.limits.Waiting {
+		shards *= 2
+	}
+	r.shards = make([]shard, shards)
+	now := o.Clock()
+	for i := range r.shards {
+		r.shards[i].pairs.most = max(1, r.limits.Waiting/shards)
+		r.shards[i].recent.most = max(1, r.limits.Recent/2/shards)
+		r.shards[i].recent.turned = now.UnixMilli()
+	}
+	r.scratch.New = func() any { return &scratch{text: make([]byte, 0, 2*maxEndpointBytes)} }
+	r.lastFlush.Store(now.UnixMilli())
+	r.minute.Store(minuteOf(now))
+	r.started = now
+	r.swept = now.UnixMilli()
+	return r, nil
+}
+
+// Run writes the series every interval until ctx ends, and once more then.
+func (r *Room) Run(ctx context.Context) {
+	ticker := time.NewTicker(r.interval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			r.flushLogged(ctx)
+		case <-ctx.Done():
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+			defer cancel()
+			r.flushLogged(last)
+			return
+		}
+	}
+}
+
+func (r *Room) flushLogged(ctx context.Context) {
+	if err := r.Flush(ctx); err != nil {
+		r.log.Warn("the figures of services could not be written to the store of series; they are kept and written with the next", "error", err)
+	}
+}
+
+// scratch is what one call of Observe works with.
+type scratch struct {
+	text  []byte
+	key   [25]byte
+	found []meeting
+	call  call
+	span  waiting
+}
+
+// Observe counts spans that arrived. It keeps nothing of them, and does not block on anything but short locks.
+func (r *Room) Observe(namespace string, arrived time.Time, spans []signal.Span) {
+	if len(spans) == 0 {
+		return
+	}
+	n := r.namespace(namespace, true)
+	if n == nil {
+		r.figures.lost.Add(float64(len(spans)))
+		return
+	}
+	w := r.scratch.Get().(*scratch)
+	o := observation{room: r, namespace: n, scratch: w, arrived: arrived.UnixMilli()}
+	for i := range spans {
+		o.span(&spans[i])
+	}
+	o.endResource()
+	o.count()
+	w.call, w.span = call{}, waiting{}
+	r.scratch.Put(w)
+}
+
+// namespace finds a namespace, or makes it; nil when there are too many.
+func (r *Room) namespace(text string, create bool) *namespace {
+	r.mu.RLock()
+	n := r.namespaces[text]
+	r.mu.RUnlock()
+	if n != nil || !create {
+		return n
+	}
+	text = cloned(text)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if n := r.namespaces[text]; n != nil {
+		return n
+	}
+	if len(r.namespaces) >= r.limits.Namespaces {
+		return nil
+	}
+	n = &namespace{room: r, name: text, seed: maphash.MakeSeed(), services: map[string]*service{}, names: map[string]*name{}, edges: map[edgeKey]*edge{}, excesses: map[excessKey]*Excess{}}
+	n.ranking.most = r.limits.Errors
+	r.namespaces[text] = n
+	return n
+}
+
+// Excesses lists the limits that were exceeded in a namespace, with the service that did.
+func (r *Room) Excesses(namespace string) []Excess {
+	n := r.namespace(namespace, false)
+	if n == nil {
+		return nil
+	}
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	var all []Excess
+	for _, e := range n.excesses {
+		all = append(all, *e)
+	}
+	sortExcesses(all)
+	return all
+}
