@@ -166,7 +166,8 @@ func linkedTrace(s *signal.Span, entry bool) signal.TraceID {
 // prepare fills scratch.span, and tells whether it waits for a partner.
 func (o *observation) prepare(s *signal.Span, c *call, entry bool) bool {
 	w, n := o.scratch, o.namespace
-	w.span = waiting{arrived: o.arrived, duration: clampDuration(s.Duration), trace: s.TraceID, self: o.service.name, outcome: s.Outcome, entry: entry}
+	w.span = waiting{arrived: o.arrived, duration: clampDuration(s.Duration), trace: s.TraceID, self: o.service.name, outcome: s.Outcome, entry: entry,
+		producer: s.Kind == signal.KindProducer}
 	w.text = append(w.text[:0], c.protocol()...)
 	w.span.protocol = n.intern(w.text, o.arrived)
 	if !entry {

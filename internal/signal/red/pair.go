@@ -17,6 +17,7 @@ type waiting struct {
 	peerType             calleeType
 	outcome              signal.Outcome
 	entry                bool // it is an entry, not a call
+	producer             bool
 	paired               bool
 	// chain is the next with the same key; before and after are neighbours in its list, oldest first. 0 is none.
 	chain, before, after int32
@@ -44,9 +45,9 @@ type pairs struct {
 	byKey  map[uint64]int32
 	places []waiting
 	free   []int32
-	// alone are those without partner, met those that have met one.
-	alone, met list
-	most       int
+	// alone are those without partner; calls and producers have met one and may meet another.
+	alone, calls, producers list
+	most                    int
 	// evicted counts those without partner that were given up early because the store was full.
 	evicted uint64
 }
@@ -101,7 +102,7 @@ func (p *pairs) meet(span *waiting, found []meeting) []meeting {
 			if !w.paired {
 				w.paired = true
 				p.cut(&p.alone, place)
-				p.push(&p.met, place)
+				p.keep(w, place)
 			}
 			return found
 		}
@@ -142,10 +143,13 @@ func (w *waiting) alone() meeting {
 
 // wait keeps a span. When there is no room, one that has met its partner goes, otherwise the oldest is given up as if its time were over.
 func (p *pairs) wait(span *waiting, found []meeting) []meeting {
-	if p.alone.length+p.met.length >= p.most {
-		if p.met.length > 0 {
-			p.drop(&p.met, p.met.first)
-		} else if p.alone.length > 0 {
+	if p.length() >= p.most {
+		switch {
+		case p.calls.length > 0:
+			p.drop(&p.calls, p.calls.first)
+		case p.producers.length > 0:
+			p.drop(&p.producers, p.producers.first)
+		default:
 			found = append(found, p.at(p.alone.first).alone())
 			p.evicted++
 			p.drop(&p.alone, p.alone.first)
@@ -166,12 +170,33 @@ func (p *pairs) wait(span *waiting, found []meeting) []meeting {
 	w.chain = p.byKey[span.key]
 	p.byKey[span.key] = place
 	if w.paired {
-		p.push(&p.met, place)
+		p.keep(w, place)
 	} else {
 		p.push(&p.alone, place)
 	}
 	return found
 }
+
+// How much of the store those may fill that have met a partner. A producer's message is often read by several, some of them later. A call has
+// several entries when the transport tried again or hedged: seldom, and soon.
+const (
+	producerShare = 4
+	callShare     = 64
+)
+
+// keep holds a call that has met a partner, for another one, and lets go of the oldest such.
+func (p *pairs) keep(w *waiting, place int32) {
+	l, most := &p.calls, p.most/callShare
+	if w.producer {
+		l, most = &p.producers, p.most/producerShare
+	}
+	p.push(l, place)
+	if l.length > max(most, 1) {
+		p.drop(l, l.first)
+	}
+}
+
+func (p *pairs) length() int { return p.alone.length + p.calls.length + p.producers.length }
 
 // drop removes a place from its list and its chain.
 func (p *pairs) drop(l *list, place int32) {
@@ -208,10 +233,12 @@ func (p *pairs) expire(before int64, found []meeting) []meeting {
 		found = append(found, p.at(p.alone.first).alone())
 		p.drop(&p.alone, p.alone.first)
 	}
-	for p.met.first != 0 && p.at(p.met.first).arrived < before {
-		p.drop(&p.met, p.met.first)
+	for _, l := range [...]*list{&p.calls, &p.producers} {
+		for l.first != 0 && p.at(l.first).arrived < before {
+			p.drop(l, l.first)
+		}
 	}
-	if p.alone.length+p.met.length == 0 && len(p.places) > 0 {
+	if p.length() == 0 && len(p.places) > 0 {
 		p.places, p.free, p.byKey = nil, nil, nil // memory follows the load down
 	}
 	return found

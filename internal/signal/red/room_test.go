@@ -433,7 +433,7 @@ func BenchmarkObserve(b *testing.B) {
 	c := newClock()
 	room := newRoom(b, red.Options{Clock: c.Now})
 	f := newFleet(1, c.Now())
-	for len(f.traces) < 4000 {
+	for len(f.traces) < 100 { // few, so that they are as near as spans are that were just decoded
 		f.generate()
 	}
 	var all []signal.Span
@@ -453,7 +453,7 @@ func BenchmarkObserve(b *testing.B) {
 		for at := 0; at+size <= len(all) && spans < b.N; at += size {
 			batch := all[at : at+size]
 			for i := range batch { // new identities, so that none is a duplicate
-				batch[i].TraceID[0], batch[i].TraceID[1], batch[i].TraceID[9] = byte(round), byte(round>>8), batch[i].TraceID[9]+byte(round)
+				batch[i].TraceID[0], batch[i].TraceID[1], batch[i].TraceID[9] = byte(round), byte(round>>8), batch[i].TraceID[9]+1
 			}
 			room.Observe(environment, c.Now(), batch)
 			spans += size
