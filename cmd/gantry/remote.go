@@ -38,6 +38,7 @@ type remote struct {
 	releases  gantryv1connect.ReleaseServiceClient
 	access    gantryv1connect.AccessServiceClient
 	cluster   gantryv1connect.ClusterServiceClient
+	topology  gantryv1connect.TopologyServiceClient
 	// close lets go of connections that are not in use.
 	close func()
 }
@@ -187,6 +188,7 @@ func newRemote(to target, timeout time.Duration) (*remote, error) {
 		releases:  gantryv1connect.NewReleaseServiceClient(client, base, options),
 		access:    gantryv1connect.NewAccessServiceClient(client, base, options),
 		cluster:   gantryv1connect.NewClusterServiceClient(client, base, options),
+		topology:  gantryv1connect.NewTopologyServiceClient(client, base, options),
 	}, nil
 }
 

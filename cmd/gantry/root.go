@@ -18,6 +18,7 @@ const defaultTimeout = 15 * time.Second
 const (
 	groupFleet    = "fleet"
 	groupRelease  = "release"
+	groupSignal   = "signal"
 	groupAccess   = "access"
 	groupOperate  = "operate"
 	groupSettings = "settings"
@@ -46,6 +47,7 @@ releases. This program is the server and the commands to operate it.`,
 	root.AddGroup(
 		&cobra.Group{ID: groupFleet, Title: "Who is running:"},
 		&cobra.Group{ID: groupRelease, Title: "What they should do:"},
+		&cobra.Group{ID: groupSignal, Title: "What they are doing:"},
 		&cobra.Group{ID: groupAccess, Title: "Who may what:"},
 		&cobra.Group{ID: groupOperate, Title: "The server:"},
 		&cobra.Group{ID: groupSettings, Title: "This program:"},
@@ -62,6 +64,7 @@ releases. This program is the server and the commands to operate it.`,
 	add(groupRelease, c.applyCommand(), c.validateCommand(), c.diffCommand(), c.getCommand(), c.historyCommand(), c.releaseCommand(),
 		c.promoteCommand(), c.abortCommand(), c.rollbackCommand(), c.deleteCommand(), c.previewCommand(), c.appliedCommand(),
 		c.exportCommand(), c.importCommand())
+	add(groupSignal, c.topologyCommand(), c.redCommand(), c.endpointsCommand(), c.errorsCommand(), c.sendersCommand())
 	add(groupAccess, c.loginCommand(), c.logoutCommand(), c.whoamiCommand(), c.userCommand(), c.tokenCommand(), c.auditCommand())
 	add(groupOperate, c.serverCommand(), c.statusCommand(), c.clusterCommand(), c.keysCommand(), c.backupCommand(), c.restoreCommand(), c.migrateCommand())
 	add(groupSettings, c.completionCommand(), c.versionCommand())

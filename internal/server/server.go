@@ -29,6 +29,7 @@ import (
 	"github.com/gantry-platform/gantry/internal/protocol/peer"
 	"github.com/gantry-platform/gantry/internal/release"
 	"github.com/gantry-platform/gantry/internal/release/keyvalue"
+	"github.com/gantry-platform/gantry/internal/signal/red"
 	"github.com/gantry-platform/gantry/internal/signal/series"
 	"github.com/gantry-platform/gantry/internal/state"
 )
@@ -71,6 +72,7 @@ type Server struct {
 	series *series.Store
 
 	signals signals
+	red     *red.Room
 
 	http       []*http.Server
 	dns        []*dns.Server
@@ -215,6 +217,10 @@ func (s *Server) buildRooms() error {
 		instanceOptions.Peers, apiOptions.Peers = s.peers, s.peers
 	}
 	s.instances = instance.New(instanceOptions)
+	if err := s.buildRed(nil, nil); err != nil {
+		return err
+	}
+	apiOptions.Topology = s.red
 	apiOptions.Instances = s.instances
 	s.api = native.New(apiOptions)
 	s.nacos = nacos.New(nacos.Options{Access: s.access, Instances: s.instances, Releases: s.releases, Logger: s.log.With("part", "nacos"), Nodes: s.nacosNodes})
@@ -263,6 +269,7 @@ func (s *Server) startRooms(ctx context.Context) error {
 	}
 	s.releases.Start()
 	s.keys.Start()
+	s.startRed()
 	if s.cluster != nil {
 		s.workers.Go(func() { s.cluster.node.Keep(s.running, s.log) })
 	}

@@ -32,6 +32,8 @@ type Options struct {
 	Releases  *release.Releaser
 	Peers     Peers
 	Logger    *slog.Logger
+	// Topology answers what services do.
+	Topology Topology
 	// Version of the server.
 	Version string
 	// Describe answers this node's own figures.
@@ -69,6 +71,7 @@ func (a *API) Register(mux *http.ServeMux) {
 	mux.Handle(gantryv1connect.NewReleaseServiceHandler(&releaseService{api: a}, options...))
 	mux.Handle(gantryv1connect.NewAccessServiceHandler(&accessService{api: a}, options...))
 	mux.Handle(gantryv1connect.NewClusterServiceHandler(&clusterService{api: a}, options...))
+	mux.Handle(gantryv1connect.NewTopologyServiceHandler(&topologyService{api: a}, options...))
 }
 
 // interceptor says who is calling before a method runs, and turns its error into Connect's after it.

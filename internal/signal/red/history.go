@@ -20,7 +20,7 @@ const lookBack = 5 * time.Minute
 // increases reads by how much each histogram of a metric grew within a time, and hands it on; of one service, or of all when it is empty.
 func (r *Room) increases(ctx context.Context, metric, namespace, service string, w Window, each func(labels.Labels, signal.Outcome, *durations)) error {
 	from, to := w.Since.UnixMilli(), w.Until.UnixMilli()
-	q, err := r.queryable.Querier(from-lookBack.Milliseconds(), to)
+	q, err := r.queryable(namespace).Querier(from-lookBack.Milliseconds(), to)
 	if err != nil {
 		return unreadable(err)
 	}

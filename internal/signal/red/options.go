@@ -19,8 +19,8 @@ type Options struct {
 	Clock Clock
 	// Appendable takes the series; nil keeps the figures in memory alone.
 	Appendable storage.Appendable
-	// Queryable answers for times before the recent hour; nil means that nothing older is known.
-	Queryable storage.Queryable
+	// Queryable reads the series of a namespace, for times before the recent hour; nil means that nothing older is known.
+	Queryable func(namespace string) storage.Queryable
 	// Interval is how often series are written. Default 5 s, at least 1 s.
 	Interval   time.Duration
 	Logger     *slog.Logger

@@ -19,7 +19,7 @@ type Room struct {
 	node       string
 	clock      Clock
 	appendable storage.Appendable
-	queryable  storage.Queryable
+	queryable  func(namespace string) storage.Queryable
 	interval   time.Duration
 	log        *slog.Logger
 	limits     Limits

@@ -208,7 +208,7 @@ func TestARestartBeginsAtZeroAndLosesNothing(t *testing.T) {
 	db := openSeries(t)
 	begun := c.Now()
 	for process := range 3 {
-		room := newRoom(t, red.Options{Clock: c.Now, Appendable: db, Queryable: db})
+		room := newRoom(t, red.Options{Clock: c.Now, Appendable: db, Queryable: reading(db)})
 		for i := range uint64(10 * (process + 1)) { // more each time: a reset that counts alone do not show
 			room.Observe(environment, c.Now(), []signal.Span{server(c, uint64(process)<<20|i, "GET /loans/17")})
 		}
@@ -218,7 +218,7 @@ func TestARestartBeginsAtZeroAndLosesNothing(t *testing.T) {
 		flush(t, room)
 		c.Advance(20 * time.Second)
 	}
-	room := newRoom(t, red.Options{Clock: c.Now, Queryable: db})
+	room := newRoom(t, red.Options{Clock: c.Now, Queryable: reading(db)})
 	services, w, err := room.Services(t.Context(), environment, begun.Add(-time.Minute), time.Time{})
 	if err != nil || !w.FromSeries || len(services) != 1 || services[0].Calls != 60 {
 		t.Fatalf("%+v from %+v, %v", services, w, err)

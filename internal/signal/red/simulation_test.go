@@ -14,6 +14,7 @@ import (
 
 	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
 
@@ -51,6 +52,11 @@ func openSeriesAt(t testing.TB, dir string) *tsdb.DB {
 	}
 	t.Cleanup(func() { _ = db.Close() })
 	return db
+}
+
+// reading hands out one store for all namespaces.
+func reading(db *tsdb.DB) func(string) storage.Queryable {
+	return func(string) storage.Queryable { return db }
 }
 
 // truth is what the fleet really did.
@@ -275,7 +281,7 @@ func TestFiguresOfASimulatedFleetAreItsTruth(t *testing.T) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			c := newClock()
 			db := openSeries(t)
-			room, err := red.New(red.Options{Node: "n1", Clock: c.Now, Appendable: db, Queryable: db})
+			room, err := red.New(red.Options{Node: "n1", Clock: c.Now, Appendable: db, Queryable: reading(db)})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -288,7 +294,7 @@ func TestFiguresOfASimulatedFleetAreItsTruth(t *testing.T) {
 			f.checkSeries(t, db, c)
 			// From the store the same is read, by a process that begins now and remembers nothing.
 			c.Advance(2 * time.Second)
-			again, err := red.New(red.Options{Node: "n1", Clock: c.Now, Queryable: db})
+			again, err := red.New(red.Options{Node: "n1", Clock: c.Now, Queryable: reading(db)})
 			if err != nil {
 				t.Fatal(err)
 			}
