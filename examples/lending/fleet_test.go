@@ -30,6 +30,7 @@ import (
 	"github.com/gantry-platform/gantry/examples/lending/portal"
 	"github.com/gantry-platform/gantry/examples/lending/risk"
 	"github.com/gantry-platform/gantry/examples/lending/service"
+	"github.com/gantry-platform/gantry/examples/lending/telemetry"
 	"github.com/gantry-platform/gantry/internal/policy"
 	"github.com/gantry-platform/gantry/internal/server"
 	"github.com/gantry-platform/gantry/internal/state/statetest"
@@ -50,6 +51,8 @@ type platform struct {
 	http, grpc string
 	running    *server.Server
 	releases   gantryv1connect.ReleaseServiceClient
+	// telemetry is where the services that join send their telemetry.
+	telemetry telemetry.Options
 }
 
 func newPlatform(t *testing.T) *platform {
@@ -147,7 +150,7 @@ func (p *platform) join(name, instance, version string, run func(context.Context
 	p.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	s, err := service.Open(ctx, service.Options{Name: name, Instance: instance, Version: version, Zone: "a",
-		Logger: slog.New(slog.DiscardHandler), Gantry: p.options(io.Discard)})
+		Lane: "canary", Release: "2026-11", Logger: slog.New(slog.DiscardHandler), Gantry: p.options(io.Discard), Telemetry: p.telemetry})
 	if err != nil {
 		p.t.Fatal(err)
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/gantry-platform/gantry/examples/lending/portal"
 	"github.com/gantry-platform/gantry/examples/lending/risk"
 	"github.com/gantry-platform/gantry/examples/lending/service"
+	"github.com/gantry-platform/gantry/examples/lending/telemetry"
 )
 
 const usage = `Usage: lending SERVICE [flags]
@@ -35,7 +36,8 @@ Runs a service of the sample fleet until Ctrl-C or SIGTERM. SERVICE is one of:
   fund     pays loans out (HTTP)
   load     applies for loans at a steady rate; exits with 1 if any failed or none was granted
 
-Gantry is found at GANTRY_GRPC_ADDRESS (host:port of its gRPC port, default localhost:9848).
+Gantry is found at GANTRY_GRPC_ADDRESS (host:port of its gRPC port, default localhost:9848). Traces and metrics go
+to OTEL_EXPORTER_OTLP_ENDPOINT (a URL such as http://localhost:4317), or nowhere when it is not set.
 
 Flags:
 `
@@ -57,6 +59,8 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) int {
 	flags.StringVar(&options.Instance, "instance", "", "`id` of this instance, unique in its service (default: host, process and chance)")
 	flags.StringVar(&options.Version, "version", "v1", "the label `version`")
 	flags.StringVar(&options.Zone, "zone", "", "the label `zone`")
+	flags.StringVar(&options.Lane, "lane", "", "the label `lane`")
+	flags.StringVar(&options.Release, "release", "", "the `release` that this instance runs, for its telemetry (default: the version)")
 	flags.StringVar(&options.Listen, "listen", "127.0.0.1:0", "`address` to serve on; port 0 is any free one")
 	flags.StringVar(&options.MetricsListen, "metrics-listen", "127.0.0.1:0", "`address` to serve /metrics on")
 	flags.DurationVar(&every, "every", every, "load: `time` between two lines")
@@ -89,6 +93,7 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) int {
 		flags.Usage()
 		return 2
 	}
+	options.Telemetry = telemetry.FromEnvironment()
 	options.Logger = slog.New(slog.NewTextHandler(errOut, nil)).With("service", options.Name)
 	if err := open(ctx, options, serve); err != nil {
 		fmt.Fprintf(errOut, "lending %s: %v\n", options.Name, err)

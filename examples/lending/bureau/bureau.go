@@ -4,6 +4,7 @@ package bureau
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
@@ -11,7 +12,10 @@ import (
 	"net/url"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+
 	"github.com/gantry-platform/gantry/examples/lending/service"
+	"github.com/gantry-platform/gantry/examples/lending/telemetry"
 	gantry "github.com/gantry-platform/gantry/sdk"
 )
 
@@ -92,6 +96,8 @@ func NewHandler(settings func() Settings, draw func() float64, meter *service.Me
 	return mux
 }
 
+var errBusy = errors.New("the bureau is busy; try again")
+
 func answer(w http.ResponseWriter, r *http.Request, settings Settings, draw func() float64) service.Outcome {
 	delay := time.NewTimer(settings.Latency + time.Duration(draw()*float64(settings.Jitter)))
 	defer delay.Stop()
@@ -101,14 +107,17 @@ func answer(w http.ResponseWriter, r *http.Request, settings Settings, draw func
 		return service.Failed
 	}
 	if draw() < settings.ErrorRate {
-		service.Reply(w, http.StatusServiceUnavailable, service.Problem{Reason: "bureau_busy", Message: "the bureau is busy; try again"})
+		telemetry.Fail(r.Context(), "bureau_busy", errBusy)
+		service.Reply(w, http.StatusServiceUnavailable, service.Problem{Reason: "bureau_busy", Message: errBusy.Error()})
 		return service.Failed
 	}
 	report, known := Lookup(r.PathValue("customer"))
 	if !known {
+		telemetry.Refuse(r.Context(), "unknown_customer")
 		service.Reply(w, http.StatusNotFound, service.Problem{Reason: "unknown_customer", Message: "nothing is known of this customer"})
 		return service.Refused
 	}
+	telemetry.Describe(r.Context(), attribute.Int("bureau.score", report.Score))
 	service.Reply(w, http.StatusOK, report)
 	return service.Success
 }

@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/gantry-platform/gantry/examples/lending/telemetry"
 	gantry "github.com/gantry-platform/gantry/sdk"
 )
 
@@ -115,7 +116,7 @@ func newFleet(o options, folder string, out io.Writer, kill <-chan struct{}) *fl
 
 func (f *fleet) process(name, path string, pause time.Duration, args ...string) *process {
 	return &process{name: name, path: path, args: args, pause: pause, log: filepath.Join(f.logs(), name+".log"),
-		env: []string{"GANTRY_GRPC_ADDRESS=" + f.grpc, "GANTRY_SNAPSHOT_FOLDER=" + filepath.Join(f.folder, "snapshots")}}
+		env: []string{"GANTRY_GRPC_ADDRESS=" + f.grpc, "GANTRY_SNAPSHOT_FOLDER=" + filepath.Join(f.folder, "snapshots"), telemetry.EndpointVariable + "=" + f.otlp}}
 }
 
 func (f *fleet) logs() string { return filepath.Join(f.folder, "logs") }

@@ -4,12 +4,17 @@ package fund
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+
 	"github.com/gantry-platform/gantry/examples/lending/service"
+	"github.com/gantry-platform/gantry/examples/lending/store"
+	"github.com/gantry-platform/gantry/examples/lending/telemetry"
 	gantry "github.com/gantry-platform/gantry/sdk"
 )
 
@@ -58,31 +63,70 @@ func Run(ctx context.Context, s *service.Service) error {
 
 // NewHandler answers POST /transfers.
 func NewHandler(settings func() Settings, meter *service.Meter) http.Handler {
+	transfers := store.NewTable[paid]("transfers", "loan", "id, customer, amount", "$1, $2, $3, $4")
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /transfers", func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
-		meter.Observe("transfer", pay(w, r, settings()), began)
+		meter.Observe("transfer", pay(w, r, settings(), transfers), began)
 	})
 	return mux
 }
 
-func pay(w http.ResponseWriter, r *http.Request, settings Settings) service.Outcome {
+// paid is a transfer that was made.
+type paid struct {
+	transfer Transfer
+	receipt  Receipt
+}
+
+func pay(w http.ResponseWriter, r *http.Request, settings Settings, transfers *store.Table[paid]) service.Outcome {
 	var transfer Transfer
 	err := service.Read(w, r, &transfer)
 	if err == nil && (transfer.Loan == "" || transfer.Customer == "" || transfer.Amount <= 0) {
 		err = fmt.Errorf("a transfer names a loan, a customer, and an amount over zero")
 	}
 	if err != nil {
+		telemetry.Refuse(r.Context(), "bad_request")
 		service.Reply(w, http.StatusBadRequest, service.Problem{Reason: "bad_request", Message: err.Error()})
 		return service.Refused
 	}
+	telemetry.Describe(r.Context(), attribute.String("loan.id", transfer.Loan), attribute.String("customer.id", transfer.Customer),
+		attribute.Int64("loan.amount", transfer.Amount), attribute.String("fund.partner", "partner-bank"))
 	if transfer.Amount > settings.MaxTransfer {
+		telemetry.Refuse(r.Context(), "over_partner_limit")
 		service.Reply(w, http.StatusUnprocessableEntity, service.Problem{
 			Reason: "over_partner_limit", Message: fmt.Sprintf("the funding partner pays at most %d yuan for one loan", settings.MaxTransfer)})
 		return service.Refused
 	}
-	service.Reply(w, http.StatusCreated, Receipt{ID: "t-" + strings.ToLower(rand.Text()[:12])})
+	receipt, err := book(r.Context(), transfer, transfers)
+	switch {
+	case errors.Is(err, errOther):
+		telemetry.Refuse(r.Context(), "already_paid")
+		service.Reply(w, http.StatusUnprocessableEntity, service.Problem{Reason: "already_paid", Message: err.Error()})
+		return service.Refused
+	case err != nil:
+		telemetry.Fail(r.Context(), "database_unavailable", err)
+		service.Reply(w, http.StatusServiceUnavailable, service.Problem{Reason: "unavailable", Message: err.Error()})
+		return service.Failed
+	}
+	telemetry.Describe(r.Context(), attribute.String("transfer.id", receipt.ID))
+	service.Reply(w, http.StatusCreated, receipt)
 	return service.Success
+}
+
+var errOther = errors.New("another transfer was made for this loan")
+
+// book makes a transfer, or finds the one that was made for the loan: money is paid once.
+func book(ctx context.Context, transfer Transfer, transfers *store.Table[paid]) (Receipt, error) {
+	made := paid{transfer, Receipt{ID: "t-" + strings.ToLower(rand.Text()[:12])}}
+	inserted, err := transfers.Insert(ctx, transfer.Loan, made)
+	if err != nil || inserted {
+		return made.receipt, err
+	}
+	before, _, err := transfers.Select(ctx, transfer.Loan)
+	if err == nil && before.transfer != transfer {
+		err = errOther
+	}
+	return before.receipt, err
 }
 
 // Client has loans paid out.

@@ -91,11 +91,13 @@ func apply(ctx context.Context, settings Settings, client portal.Client) Result 
 	ctx, cancel := context.WithTimeout(ctx, settings.Timeout)
 	defer cancel()
 	months := [...]int32{6, 12, 24, 36}
+	channels := portal.Channels()
 	began := time.Now()
 	answer, err := client.Apply(ctx, portal.Application{
 		Customer: fmt.Sprintf("c-%06d", rand.IntN(1_000_000)),
 		Amount:   settings.MinAmount + rand.Int64N(settings.MaxAmount-settings.MinAmount+1),
 		Months:   months[rand.IntN(len(months))],
+		Channel:  channels[rand.IntN(len(channels))],
 	})
 	result := Result{Outcome: service.Success, Took: time.Since(began), Answer: answer, Err: err}
 	switch {

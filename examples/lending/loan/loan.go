@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -14,6 +15,8 @@ import (
 	"github.com/gantry-platform/gantry/examples/lending/fund"
 	"github.com/gantry-platform/gantry/examples/lending/risk"
 	"github.com/gantry-platform/gantry/examples/lending/service"
+	"github.com/gantry-platform/gantry/examples/lending/store"
+	"github.com/gantry-platform/gantry/examples/lending/telemetry"
 	gantry "github.com/gantry-platform/gantry/sdk"
 )
 
@@ -34,7 +37,7 @@ func Run(ctx context.Context, s *service.Service) error {
 	if err != nil {
 		return err
 	}
-	server := service.NewGRPCServer()
+	server := s.NewGRPCServer()
 	lendingv1.RegisterLoanServiceServer(server,
 		NewServer(s.Name(), settings.Get, lendingv1.NewRiskServiceClient(conn), fund.Client{HTTP: s.HTTP}, s.Meter))
 	return s.RunGRPC(ctx, server)
@@ -52,11 +55,13 @@ type server struct {
 	risk     lendingv1.RiskServiceClient
 	fund     Fund
 	meter    *service.Meter
+	book     *store.Table[*lendingv1.Loan]
 }
 
 // NewServer makes the gRPC service. Name is what its answers say who decided.
 func NewServer(name string, settings func() Settings, risk lendingv1.RiskServiceClient, fund Fund, meter *service.Meter) lendingv1.LoanServiceServer {
-	return &server{name: name, settings: settings, risk: risk, fund: fund, meter: meter}
+	return &server{name: name, settings: settings, risk: risk, fund: fund, meter: meter,
+		book: store.NewTable[*lendingv1.Loan]("loans", "id", "customer, grade, annual_rate, instalment, amount, months", "$1, $2, $3, $4, $5, $6, $7")}
 }
 
 // Apply implements [lendingv1.LoanServiceServer].
@@ -66,18 +71,25 @@ func (s *server) Apply(ctx context.Context, request *lendingv1.ApplyRequest) (*l
 	application := request.GetApplication()
 	if err := Sensible(application); err != nil {
 		outcome = service.Refused
+		telemetry.Refuse(ctx, "bad_request")
 		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}
+	telemetry.Describe(ctx, attribute.String("customer.id", application.GetCustomer()), attribute.Int64("loan.amount", application.GetAmount()),
+		attribute.Int64("loan.months", int64(application.GetMonths())))
 	// One look at the settings a request: they can change at any moment, and must not change in the middle of a decision.
 	granted, refused, err := s.decide(ctx, s.settings(), application)
 	switch {
 	case err != nil:
+		telemetry.Fail(ctx, "decision_failed", err)
 		return nil, err
 	case refused != nil:
 		outcome = service.Refused
+		telemetry.Refuse(ctx, refused.GetReason())
 		return &lendingv1.ApplyResponse{DecidedBy: s.name, Outcome: &lendingv1.ApplyResponse_Refused{Refused: refused}}, nil
 	default:
 		outcome = service.Success
+		telemetry.Describe(ctx, attribute.String("loan.id", granted.GetId()), attribute.Float64("loan.annual_rate", granted.GetAnnualRate()),
+			attribute.String("customer.grade", strings.TrimPrefix(granted.GetGrade().String(), "GRADE_")))
 		return &lendingv1.ApplyResponse{DecidedBy: s.name, Outcome: &lendingv1.ApplyResponse_Granted{Granted: granted}}, nil
 	}
 }
@@ -94,6 +106,9 @@ func (s *server) decide(ctx context.Context, settings Settings, application *len
 	granted := &lendingv1.Loan{
 		Id: "l-" + strings.ToLower(rand.Text()[:12]), Grade: grade, AnnualRate: rate,
 		Instalment: Instalment(application.GetAmount(), application.GetMonths(), rate),
+	}
+	if _, err := s.book.Insert(ctx, granted.GetId(), granted); err != nil {
+		return nil, nil, status.FromContextError(err).Err()
 	}
 	pay, cancel := context.WithTimeout(ctx, settings.Timeout)
 	defer cancel()

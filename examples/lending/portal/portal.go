@@ -3,18 +3,22 @@ package portal
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/gantry-platform/gantry/examples/lending/api/lendingv1"
 	"github.com/gantry-platform/gantry/examples/lending/loan"
 	"github.com/gantry-platform/gantry/examples/lending/service"
+	"github.com/gantry-platform/gantry/examples/lending/telemetry"
 	gantry "github.com/gantry-platform/gantry/sdk"
 )
 
@@ -44,10 +48,17 @@ type Application struct {
 	// Amount is in whole yuan.
 	Amount int64 `json:"amount"`
 	Months int32 `json:"months"`
+	// Channel is where the customer came from: "app", "web" or "partner". Default: "web".
+	Channel string `json:"channel,omitempty"`
 }
+
+// Channels are where customers come from.
+func Channels() []string { return []string{"app", "web", "partner"} }
 
 // Answer is what the customer gets: a loan, or the reason why not.
 type Answer struct {
+	// Order is the number of the application, granted or not.
+	Order string `json:"order"`
 	// Outcome is "granted" or "refused".
 	Outcome string `json:"outcome"`
 	// Loan, Grade, AnnualRate and Instalment (yuan a month, such as "888.49") describe a loan that is granted.
@@ -105,18 +116,28 @@ func NewHandler(settings func() Settings, loans lendingv1.LoanServiceClient, met
 
 func apply(ctx context.Context, w http.ResponseWriter, r *http.Request, loans lendingv1.LoanServiceClient) service.Outcome {
 	var application Application
-	if err := service.Read(w, r, &application); err != nil {
+	err := service.Read(w, r, &application)
+	if err == nil {
+		err = application.check()
+	}
+	if err != nil {
 		service.Reply(w, http.StatusBadRequest, service.Problem{Reason: "bad_request", Message: err.Error()})
+		telemetry.Refuse(ctx, "bad_request")
 		return service.Refused
 	}
+	order := "o-" + strings.ToLower(rand.Text()[:12])
+	ctx = telemetry.WithOrder(ctx, order)
+	telemetry.Describe(ctx, application.attributes()...)
 	decided, err := loans.Apply(ctx, &lendingv1.ApplyRequest{Application: &lendingv1.Application{
 		Customer: application.Customer, Amount: application.Amount, Months: application.Months}})
 	if err != nil {
-		return fail(w, err)
+		return fail(ctx, w, err)
 	}
-	answer := Answer{DecidedBy: decided.GetDecidedBy()}
+	answer := Answer{Order: order, DecidedBy: decided.GetDecidedBy()}
+	telemetry.Describe(ctx, attribute.String("decision.by", answer.DecidedBy))
 	if refused := decided.GetRefused(); refused != nil {
 		answer.Outcome, answer.Reason, answer.Message = Refused, refused.GetReason(), refused.GetMessage()
+		telemetry.Refuse(ctx, answer.Reason)
 		service.Reply(w, http.StatusUnprocessableEntity, answer)
 		return service.Refused
 	}
@@ -124,16 +145,46 @@ func apply(ctx context.Context, w http.ResponseWriter, r *http.Request, loans le
 	answer.Outcome, answer.Loan, answer.AnnualRate = Granted, granted.GetId(), granted.GetAnnualRate()
 	answer.Grade = strings.TrimPrefix(granted.GetGrade().String(), "GRADE_")
 	answer.Instalment = fmt.Sprintf("%d.%02d", granted.GetInstalment()/100, granted.GetInstalment()%100)
+	telemetry.Describe(ctx, attribute.String("loan.id", answer.Loan), attribute.String("customer.grade", answer.Grade),
+		attribute.Float64("loan.annual_rate", answer.AnnualRate))
 	service.Reply(w, http.StatusCreated, answer)
 	return service.Success
 }
 
+// check refuses what the loan service does not look at.
+func (a Application) check() error {
+	if a.Channel != "" && !slices.Contains(Channels(), a.Channel) {
+		return fmt.Errorf("channel: %.40q is none of %s", a.Channel, strings.Join(Channels(), ", "))
+	}
+	return nil
+}
+
+// attributes are what people search applications by. A customer's words are cut: this service has not looked at them yet.
+func (a Application) attributes() []attribute.KeyValue {
+	const longest = 64
+	customer := a.Customer
+	if len(customer) > longest {
+		customer = strings.ToValidUTF8(customer[:longest], "")
+	}
+	channel := a.Channel
+	if channel == "" {
+		channel = "web"
+	}
+	product := "instalment"
+	if a.Months <= 12 && a.Amount <= 5000 {
+		product = "instant"
+	}
+	return []attribute.KeyValue{attribute.String("customer.id", customer), attribute.Int64("loan.amount", a.Amount),
+		attribute.Int64("loan.months", int64(a.Months)), attribute.String("loan.product", product), attribute.String("channel", channel)}
+}
+
 // fail answers an error of the loan service.
-func fail(w http.ResponseWriter, err error) service.Outcome {
+func fail(ctx context.Context, w http.ResponseWriter, err error) service.Outcome {
 	problem := service.Problem{Reason: "failed", Message: status.Convert(err).Message()}
 	switch status.Code(err) {
 	case codes.InvalidArgument:
 		problem.Reason = "bad_request"
+		telemetry.Refuse(ctx, problem.Reason)
 		service.Reply(w, http.StatusBadRequest, problem)
 		return service.Refused
 	case codes.DeadlineExceeded:
@@ -145,6 +196,7 @@ func fail(w http.ResponseWriter, err error) service.Outcome {
 	default:
 		service.Reply(w, http.StatusBadGateway, problem)
 	}
+	telemetry.Fail(ctx, problem.Reason, err)
 	return service.Failed
 }
 

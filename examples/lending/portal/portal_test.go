@@ -58,11 +58,21 @@ lending_requests_total{operation="apply",outcome="` + outcome + `"} 1
 	}
 }
 
+// order is the number of an application, which is never the same.
+func order(t *testing.T, answer portal.Answer) string {
+	t.Helper()
+	if len(answer.Order) != 14 || !strings.HasPrefix(answer.Order, "o-") {
+		t.Errorf("the order is %q", answer.Order)
+	}
+	return answer.Order
+}
+
 func TestGranted(t *testing.T) {
 	d := &desk{response: &lendingv1.ApplyResponse{DecidedBy: "loan-1", Outcome: &lendingv1.ApplyResponse_Granted{
 		Granted: &lendingv1.Loan{Id: "l-1", Grade: lendingv1.Grade_GRADE_B, AnnualRate: 0.16, Instalment: 70_005}}}}
 	code, answer, registry := post(t, d, application)
 	want := portal.Answer{Outcome: portal.Granted, Loan: "l-1", Grade: "B", AnnualRate: 0.16, Instalment: "700.05", DecidedBy: "loan-1"}
+	want.Order = order(t, answer)
 	if diff := cmp.Diff(want, answer); code != http.StatusCreated || diff != "" {
 		t.Errorf("%d\n%s", code, diff)
 	}
@@ -77,6 +87,7 @@ func TestRefused(t *testing.T) {
 		Refused: &lendingv1.Refusal{Reason: "low_score", Message: "no"}}}}
 	code, answer, registry := post(t, d, application)
 	want := portal.Answer{Outcome: portal.Refused, Reason: "low_score", Message: "no", DecidedBy: "loan-1"}
+	want.Order = order(t, answer)
 	if diff := cmp.Diff(want, answer); code != http.StatusUnprocessableEntity || diff != "" {
 		t.Errorf("%d\n%s", code, diff)
 	}
@@ -101,7 +112,7 @@ func TestErrors(t *testing.T) {
 		}
 		counted(t, registry, test.outcome)
 	}
-	for _, body := range []string{"", "no", `{"customer": 1}`, `{"customer": "c", "sum": 1}`, `{"months": 1e99}`, application + application} {
+	for _, body := range []string{"", "no", `{"customer": 1}`, `{"customer": "c", "sum": 1}`, `{"months": 1e99}`, `{"customer": "c", "channel": "pigeon"}`, application + application} {
 		d := &desk{}
 		if code, answer, _ := post(t, d, body); code != http.StatusBadRequest || answer.Message == "" || d.asked != nil {
 			t.Errorf("%q gave %d %+v, and the loan service was asked for %v", body, code, answer, d.asked)

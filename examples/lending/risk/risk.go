@@ -4,14 +4,18 @@ package risk
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/gantry-platform/gantry/examples/lending/api/lendingv1"
 	"github.com/gantry-platform/gantry/examples/lending/bureau"
 	"github.com/gantry-platform/gantry/examples/lending/service"
+	"github.com/gantry-platform/gantry/examples/lending/store"
+	"github.com/gantry-platform/gantry/examples/lending/telemetry"
 	gantry "github.com/gantry-platform/gantry/sdk"
 )
 
@@ -83,7 +87,7 @@ func Run(ctx context.Context, s *service.Service) error {
 		return err
 	}
 	defer settings.Close()
-	server := service.NewGRPCServer()
+	server := s.NewGRPCServer()
 	lendingv1.RegisterRiskServiceServer(server, NewServer(settings.Get, bureau.Client{HTTP: s.HTTP}, s.Meter))
 	return s.RunGRPC(ctx, server)
 }
@@ -98,11 +102,15 @@ type server struct {
 	settings func() Settings
 	bureau   Bureau
 	meter    *service.Meter
+	reports  *store.Cache[bureau.Report]
 }
 
+// reportLife is how long a report counts as today's: a customer who applies again at once is not asked for twice.
+const reportLife = time.Minute
+
 // NewServer makes the gRPC service.
-func NewServer(settings func() Settings, bureau Bureau, meter *service.Meter) lendingv1.RiskServiceServer {
-	return &server{settings: settings, bureau: bureau, meter: meter}
+func NewServer(settings func() Settings, from Bureau, meter *service.Meter) lendingv1.RiskServiceServer {
+	return &server{settings: settings, bureau: from, meter: meter, reports: store.NewCache[bureau.Report]("report:", reportLife)}
 }
 
 // Assess implements [lendingv1.RiskServiceServer].
@@ -111,9 +119,13 @@ func (s *server) Assess(ctx context.Context, request *lendingv1.AssessRequest) (
 	defer func() { s.meter.Observe("assess", outcome, began) }()
 	// One look at the settings a request: they can change at any moment, and must not change in the middle of a decision.
 	settings := s.settings()
-	report, known, err := s.ask(ctx, settings, request.GetApplication().GetCustomer())
+	report, known, err := s.report(ctx, settings, request.GetApplication().GetCustomer())
 	if err != nil {
+		telemetry.Fail(ctx, "bureau_unavailable", err)
 		return nil, err
+	}
+	if known {
+		telemetry.Describe(ctx, attribute.Int("bureau.score", report.Score), attribute.Int64("customer.income", report.Income))
 	}
 	refused := &lendingv1.Refusal{Reason: "no_history", Message: "the credit bureau knows nothing of this customer"}
 	var grade lendingv1.Grade
@@ -122,15 +134,29 @@ func (s *server) Assess(ctx context.Context, request *lendingv1.AssessRequest) (
 	}
 	if refused != nil {
 		outcome = service.Refused
+		telemetry.Refuse(ctx, refused.GetReason())
 		return &lendingv1.AssessResponse{Outcome: &lendingv1.AssessResponse_Refused{Refused: refused}}, nil
 	}
 	outcome = service.Success
+	telemetry.Describe(ctx, attribute.String("customer.grade", strings.TrimPrefix(grade.String(), "GRADE_")))
 	return &lendingv1.AssessResponse{Outcome: &lendingv1.AssessResponse_Approved{Approved: grade}}, nil
+}
+
+// report is the bureau's, or one that it gave a moment ago.
+func (s *server) report(ctx context.Context, settings Settings, customer string) (report bureau.Report, known bool, err error) {
+	if report, known = s.reports.Get(ctx, customer); known {
+		return report, true, nil
+	}
+	if report, known, err = s.ask(ctx, settings, customer); known {
+		s.reports.Set(ctx, customer, report)
+	}
+	return report, known, err
 }
 
 // ask asks the bureau, more than once when it fails. It waits in no case longer than the caller does.
 func (s *server) ask(ctx context.Context, settings Settings, customer string) (report bureau.Report, known bool, err error) {
-	for range settings.BureauAttempts {
+	for i := range settings.BureauAttempts {
+		telemetry.Describe(ctx, attribute.Int("bureau.attempts", i+1))
 		attempt, cancel := context.WithTimeout(ctx, settings.BureauTimeout)
 		report, known, err = s.bureau.Report(attempt, customer)
 		cancel()

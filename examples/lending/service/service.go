@@ -1,7 +1,7 @@
 // Package service is what the services of the sample fleet have in common, and what a service that uses Gantry does: connect,
 // listen, register, serve, and at the end drain before it stops.
 //
-// It imports the SDK and libraries. The services import it; it imports none of them.
+// It imports telemetry, the SDK and libraries. The services import it; it imports none of them.
 package service
 
 import (
@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"github.com/gantry-platform/gantry/examples/lending/telemetry"
 	gantry "github.com/gantry-platform/gantry/sdk"
 	"github.com/gantry-platform/gantry/sdk/gantrygrpc"
 	"github.com/gantry-platform/gantry/sdk/gantryhttp"
@@ -46,9 +47,11 @@ type Options struct {
 	Name string
 	// Instance is unique in the service. Default: host name, process id and random characters.
 	Instance string
-	// Version and Zone become labels.
+	// Version, Zone and Lane become labels. Release is what the instance's telemetry says that it runs; default: the version.
 	Version string
 	Zone    string
+	Lane    string
+	Release string
 	// Listen and MetricsListen are host:port. Default: a free port on loopback.
 	Listen        string
 	MetricsListen string
@@ -56,6 +59,8 @@ type Options struct {
 	Logger *slog.Logger
 	// Gantry are further options of the SDK. Default: what the environment says.
 	Gantry []gantry.Option
+	// Telemetry says where traces and metrics go. Default: nowhere.
+	Telemetry telemetry.Options
 }
 
 // Service is a running service: open it, run one of RunHTTP, RunGRPC and RunWorker, close it.
@@ -69,6 +74,7 @@ type Service struct {
 	Logger *slog.Logger
 
 	options   Options
+	telemetry *telemetry.Telemetry // nil when it is off
 	transport *gantryhttp.Transport
 	conns     []*grpc.ClientConn
 	metrics   *http.Server
@@ -99,11 +105,14 @@ func Open(ctx context.Context, options Options) (*Service, error) {
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry}))
 	s.metrics = newHTTPServer(mux, s.Logger)
 
-	identity := gantry.Identity{Service: options.Name, InstanceID: options.Instance, Version: options.Version, Zone: options.Zone}
+	identity := gantry.Identity{Service: options.Name, InstanceID: options.Instance, Version: options.Version, Zone: options.Zone, Lane: options.Lane}
 	s.Client, err = gantry.Connect(ctx, append([]gantry.Option{gantry.WithIdentity(identity), gantry.WithLogger(s.Logger)}, options.Gantry...)...)
 	if err != nil {
 		listener.Close()
 		return nil, err
+	}
+	if s.telemetry, err = s.describe(ctx); err != nil {
+		return nil, errors.Join(err, listener.Close(), s.Client.Close())
 	}
 	go func() {
 		if err := s.metrics.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
@@ -111,8 +120,21 @@ func Open(ctx context.Context, options Options) (*Service, error) {
 		}
 	}()
 	s.transport = gantryhttp.New(s.Client)
-	s.HTTP = &http.Client{Transport: s.transport}
+	s.HTTP = &http.Client{Transport: s.telemetry.Transport(s.transport)}
 	return s, nil
+}
+
+// describe opens the telemetry, under the name that the instance has in the registry.
+func (s *Service) describe(ctx context.Context) (*telemetry.Telemetry, error) {
+	identity := s.Client.Identity()
+	release := s.options.Release
+	if release == "" {
+		release = s.options.Version
+	}
+	return telemetry.Open(ctx, telemetry.Resource{
+		Service: s.options.Name, Instance: identity.InstanceID, Version: s.options.Version, Zone: s.options.Zone,
+		Lane: s.options.Lane, Release: release, Namespace: s.Client.Namespace(),
+	}, s.options.Telemetry, s.Logger)
 }
 
 // newHTTPServer logs what net/http complains of where everything else is logged.
@@ -121,15 +143,15 @@ func newHTTPServer(handler http.Handler, logger *slog.Logger) *http.Server {
 }
 
 // NewGRPCServer makes a gRPC server with the fleet's bounds, for RunGRPC.
-func NewGRPCServer() *grpc.Server {
-	return grpc.NewServer(grpc.MaxRecvMsgSize(maxBody), grpc.MaxConcurrentStreams(maxStreams))
+func (s *Service) NewGRPCServer() *grpc.Server {
+	return grpc.NewServer(grpc.MaxRecvMsgSize(maxBody), grpc.MaxConcurrentStreams(maxStreams), s.telemetry.ServerOption())
 }
 
 // Dial makes a gRPC connection to a service by its name; Close closes it. The connection spreads its calls over the
 // service's instances. Dial is for the goroutine that runs the service.
 func (s *Service) Dial(name string) (*grpc.ClientConn, error) {
 	// The fleet runs on one machine; between machines, TLS credentials belong here.
-	options := append(gantrygrpc.DialOptions(s.Client), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	options := append(gantrygrpc.DialOptions(s.Client), grpc.WithTransportCredentials(insecure.NewCredentials()), s.telemetry.DialOption())
 	conn, err := grpc.NewClient(gantrygrpc.Scheme+":///"+name, options...)
 	if err != nil {
 		return nil, err
@@ -145,7 +167,7 @@ func (s *Service) Close() error {
 		errs = append(errs, conn.Close())
 	}
 	s.transport.Close()
-	errs = append(errs, s.Client.Close(), s.metrics.Close())
+	errs = append(errs, s.telemetry.Close(), s.Client.Close(), s.metrics.Close())
 	return errors.Join(errs...)
 }
 
@@ -160,7 +182,7 @@ func (s *Service) Name() string {
 
 // RunHTTP serves HTTP until ctx ends, and then stops in order: drained first, requests under way answered.
 func (s *Service) RunHTTP(ctx context.Context, handler http.Handler) error {
-	server := newHTTPServer(handler, s.Logger)
+	server := newHTTPServer(s.telemetry.Handler(handler), s.Logger)
 	return s.run(ctx, "http", server.Serve, func(ctx context.Context) error {
 		select {
 		case <-time.After(linger):
