@@ -1,0 +1,20 @@
+package event
+
+// BreakFile makes the next write to the log of events fail.
+func (r *Room) BreakFile() {
+	r.events.mu.Lock()
+	defer r.events.mu.Unlock()
+	_ = r.events.file.Close()
+}
+
+// FlushCounts writes the counters now.
+func (r *Room) FlushCounts() error { return r.counts.flush(nil, r.options.Now()) }
+
+// Frames reads frames, as at a start.
+func Frames(data []byte, each func(line []byte) bool) int { return unframe(data, each) }
+
+// Frame makes one.
+func Frame(to, line []byte) []byte { return frame(to, line) }
+
+// MaxTopicsOfAll and SegmentBytes are limits.
+const SegmentBytes = segmentBytes
