@@ -81,6 +81,12 @@ func Standard() *Registry {
 		&schemaKind{schemas: schemas},
 		accessKeyKind{},
 		keyValueKind{},
+		alertKind{},
+		objectiveKind{},
+		notificationRouteKind{},
+		receiverKind{},
+		silenceKind{},
+		inhibitionKind{},
 	)
 }
 

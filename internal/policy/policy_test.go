@@ -58,7 +58,7 @@ func describeAll(warnings []*fault.Error) []string {
 
 func TestRegistry(t *testing.T) {
 	r := policy.Standard()
-	if diff := cmp.Diff([]string{"AccessKey", "Config", "KeyValue", "Schema"}, r.Kinds()); diff != "" {
+	if diff := cmp.Diff([]string{"AccessKey", "Alert", "Config", "Inhibition", "KeyValue", "NotificationRoute", "Objective", "Receiver", "Schema", "Silence"}, r.Kinds()); diff != "" {
 		t.Error(diff)
 	}
 	_, err := r.Kind("Confg")

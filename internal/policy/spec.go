@@ -39,3 +39,13 @@ func decodeSpec[T any](doc Document) (T, source.Tree, error) {
 	tree := source.Tree{Root: parsed.Documents[0], Field: "spec", Secret: doc.Sensitive}
 	return spec, tree, tree.Decode(&spec)
 }
+
+// decodeOpen is decodeSpec for kinds that hold no secret: their content stands in lists, messages and notifications.
+func decodeOpen[T any](doc Document) (T, source.Tree, error) {
+	if doc.Sensitive {
+		var none T
+		return none, source.Tree{}, fault.New(fault.Invalid, "document.not_secret", "a %s holds no secret and cannot be sensitive", doc.Kind).
+			At("metadata.sensitive").Hinted("take metadata.sensitive out; secrets belong into a %s", KindReceiver)
+	}
+	return decodeSpec[T](doc)
+}
