@@ -163,7 +163,7 @@ func checkWindowed(at source.Place, text string) *fault.Error {
 	if !strings.Contains(text, "["+WindowPlaceholder+"]") {
 		return at.Fault("objective.no_window", "the expression looks at no window").Hinted("write the range as [%s], such as sum(rate(good_total[%s]))", WindowPlaceholder, WindowPlaceholder)
 	}
-	return checkExpression(at, windowed(text, time.Hour), parser.ValueTypeVector, parser.ValueTypeScalar)
+	return checkExpression(at, windowed(text, time.Hour), parser.ValueTypeVector)
 }
 
 func windowed(text string, window time.Duration) string {
