@@ -25,7 +25,7 @@ func (s *Sender) slack(ctx context.Context, c *policy.Chat, m *Message) error {
 	// Slack's own escapes, so that no label calls a whole channel.
 	escape := strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;").Replace
 	color := map[string]string{Firing: "danger", Resolved: "good"}[m.Status]
-	text := cut(escape(m.Text(maxSlack)), maxSlack)
+	text := m.Text(maxSlack, escape)
 	_, err := s.post(ctx, c.URL, c.CA, nil, map[string]any{"text": escape(m.Title()),
 		"attachments": []any{map[string]any{"color": color, "text": text, "fallback": escape(m.Title())}}})
 	return err
@@ -36,8 +36,8 @@ func harmless(text string) string { return strings.NewReplacer("<", "‹", ">", 
 
 // markdown keeps the lines of a text apart.
 func markdown(m *Message, most int) string {
-	body := strings.ReplaceAll(harmless(m.Text(most)), "\n", "\n\n")
-	return cut("**"+harmless(m.Title())+"**\n\n"+body, most)
+	title := "**" + harmless(cut(m.Title(), 500)) + "**\n\n"
+	return title + m.Text(most-len(title), func(text string) string { return strings.ReplaceAll(harmless(text), "\n", "\n\n") })
 }
 
 // dingTalk signs as its robots want it: HMAC-SHA256 of "<milliseconds>\n<secret>" under the secret, in the query.
@@ -72,7 +72,7 @@ func (s *Sender) weCom(ctx context.Context, c *policy.Chat, m *Message) error {
 
 // feishu signs as its robots want it: HMAC-SHA256 of nothing under "<seconds>\n<secret>", in the body.
 func (s *Sender) feishu(ctx context.Context, c *policy.Chat, m *Message) error {
-	body := map[string]any{"msg_type": "text", "content": map[string]string{"text": harmless(m.Title() + "\n" + m.Text(maxFeishu))}}
+	body := map[string]any{"msg_type": "text", "content": map[string]string{"text": harmless(cut(m.Title(), 500)) + "\n" + m.Text(maxFeishu, harmless)}}
 	if c.Secret != "" {
 		at := strconv.FormatInt(s.now().Unix(), 10)
 		body["timestamp"], body["sign"] = at, signature(at+"\n"+c.Secret, "")

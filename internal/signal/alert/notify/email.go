@@ -187,7 +187,7 @@ func compose(e *policy.Email, from *mail.Address, to []*mail.Address, m *Message
 	}
 	b.WriteString("\r\n")
 	w := quotedprintable.NewWriter(&b)
-	if _, err := w.Write([]byte(strings.ReplaceAll(m.Text(maxMail), "\n", "\r\n"))); err != nil {
+	if _, err := w.Write([]byte(strings.ReplaceAll(m.Text(maxMail, nil), "\n", "\r\n"))); err != nil {
 		return nil, err
 	}
 	return b.Bytes(), w.Close()

@@ -77,15 +77,18 @@ func labelText(labels map[string]string) string {
 	return strings.Join(parts, " ")
 }
 
-// Text is the message for people, in at most so many bytes. What does not fit is counted.
-func (m *Message) Text(most int) string {
+// Text is the message for people, in at most so many bytes. What does not fit is counted. Form, where it is not nil, writes each part in a channel's own way.
+func (m *Message) Text(most int, form func(string) string) string {
+	if form == nil {
+		form = func(text string) string { return text }
+	}
 	var b strings.Builder
 	if m.Test {
 		b.WriteString("This is a test of the receiver. Nothing has happened.\n\n")
 	}
 	told := 0
 	for i := range m.Alerts {
-		text := m.Alerts[i].text()
+		text := form(m.Alerts[i].text())
 		if b.Len()+len(text) > most-200 {
 			if told == 0 {
 				b.WriteString(cut(text, most-200-b.Len()))

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -147,6 +148,8 @@ func secrets(r policy.Receiver) []string {
 			}
 		}
 	}
+	// The longest first, so that none is left in part.
+	slices.SortFunc(all, func(a, b string) int { return len(b) - len(a) })
 	return all
 }
 
