@@ -58,6 +58,23 @@ func TestTracesByGRPC(t *testing.T) {
 	if p := answer.GetPartialSuccess(); p.GetRejectedSpans() != 1 || !strings.Contains(p.GetErrorMessage(), "no valid trace id") {
 		t.Errorf("partial success %v", p)
 	}
+	if status, answer := call(t, s, "TraceService/GetTrace", `{"traceId":"30313233343536373839616263646566"}`); status != 200 || !strings.Contains(answer, `"name":"POST /loans"`) {
+		t.Errorf("the trace: %d %s", status, answer)
+	}
+	if status, answer := call(t, s, "TraceService/SearchTraces", `{"service":"loan","kind":"server"}`); status != 200 || !strings.Contains(answer, `"rootName":"POST /loans"`) {
+		t.Errorf("a search: %d %s", status, answer)
+	}
+	if status, answer := call(t, s, "TraceService/ListTraceNames", `{"service":"loan"}`); status != 200 || !strings.Contains(answer, `["POST /loans"]`) {
+		t.Errorf("names: %d %s", status, answer)
+	}
+	if status, answer := call(t, s, "TopologyService/ServiceFigures", `{}`); status != 200 || !strings.Contains(answer, `"service":"loan"`) {
+		t.Errorf("figures: %d %s", status, answer)
+	}
+	for body, want := range map[string]int{`{"traceId":"x"}`: 400, `{"traceId":"1"}`: 404, `{"traceId":"1","namespace":"nowhere"}`: 404} {
+		if status, answer := call(t, s, "TraceService/GetTrace", body); status != want {
+			t.Errorf("%s: %d %s", body, status, answer)
+		}
+	}
 	for namespace, code := range map[string]codes.Code{"nowhere": codes.NotFound, "a b": codes.InvalidArgument} {
 		_, err := client.Export(metadata.AppendToOutgoingContext(ctx, "gantry-namespace", namespace), spans("x"))
 		if status.Code(err) != code {

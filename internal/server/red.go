@@ -6,11 +6,11 @@ import (
 	"github.com/gantry-platform/gantry/internal/signal/red"
 )
 
-// buildRed makes the room that counts spans. Its figures go into the store of series and are read from there; without one they are those of the
-// recent hour.
-func (s *Server) buildRed(appendable storage.Appendable, queryable func(namespace string) storage.Queryable) error {
+// buildRed makes the room that counts spans. Its figures go into the store of series, and those older than the recent hour are read from there.
+func (s *Server) buildRed() error {
+	queryable := func(namespace string) storage.Queryable { return s.series.In(namespace) }
 	var err error
-	s.red, err = red.New(red.Options{Node: s.store.Self().Name, Appendable: appendable, Queryable: queryable, Logger: s.log.With("part", "red"), Registerer: s.metrics})
+	s.red, err = red.New(red.Options{Node: s.store.Self().Name, Appendable: s.series, Queryable: queryable, Logger: s.log.With("part", "red"), Registerer: s.metrics})
 	return err
 }
 

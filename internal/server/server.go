@@ -217,10 +217,13 @@ func (s *Server) buildRooms() error {
 		instanceOptions.Peers, apiOptions.Peers = s.peers, s.peers
 	}
 	s.instances = instance.New(instanceOptions)
-	if err := s.buildRed(nil, nil); err != nil {
+	if err := s.buildRed(); err != nil {
 		return err
 	}
-	apiOptions.Topology = s.red
+	if err := s.buildSignals(); err != nil {
+		return err
+	}
+	apiOptions.Topology, apiOptions.Traces = s.red, s.signals.traces
 	apiOptions.Instances = s.instances
 	s.api = native.New(apiOptions)
 	s.nacos = nacos.New(nacos.Options{Access: s.access, Instances: s.instances, Releases: s.releases, Logger: s.log.With("part", "nacos"), Nodes: s.nacosNodes})
@@ -235,7 +238,7 @@ func (s *Server) buildRooms() error {
 		return err
 	}
 	s.consul = s.newConsul()
-	return s.buildSignals()
+	return nil
 }
 
 // namespaceInUse keeps a namespace that has documents.

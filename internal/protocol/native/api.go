@@ -11,6 +11,7 @@ import (
 	"github.com/gantry-platform/gantry/internal/fault"
 	"github.com/gantry-platform/gantry/internal/instance"
 	"github.com/gantry-platform/gantry/internal/release"
+	"github.com/gantry-platform/gantry/internal/signal"
 	"github.com/gantry-platform/gantry/internal/state"
 	gantryv1 "github.com/gantry-platform/gantry/sdk/api/gantry/v1"
 	"github.com/gantry-platform/gantry/sdk/api/gantry/v1/gantryv1connect"
@@ -34,6 +35,8 @@ type Options struct {
 	Logger    *slog.Logger
 	// Topology answers what services do.
 	Topology Topology
+	// Traces finds traces.
+	Traces signal.TraceReader
 	// Version of the server.
 	Version string
 	// Describe answers this node's own figures.
@@ -71,6 +74,7 @@ func (a *API) Register(mux *http.ServeMux) {
 	mux.Handle(gantryv1connect.NewReleaseServiceHandler(&releaseService{api: a}, options...))
 	mux.Handle(gantryv1connect.NewAccessServiceHandler(&accessService{api: a}, options...))
 	mux.Handle(gantryv1connect.NewClusterServiceHandler(&clusterService{api: a}, options...))
+	mux.Handle(gantryv1connect.NewTraceServiceHandler(&traceService{api: a}, options...))
 	mux.Handle(gantryv1connect.NewTopologyServiceHandler(&topologyService{api: a}, options...))
 }
 
