@@ -41,12 +41,14 @@ type Options struct {
 	Authentication bool
 	// Profiled opens the port for profiles.
 	Profiled bool
+	// Arguments are further ones.
+	Arguments []string
 }
 
 // Server is a running server.
 type Server struct {
-	// HTTP, GRPC and Debug are the addresses of its ports; Debug is empty when it was not asked for.
-	HTTP, GRPC, Debug string
+	// HTTP, GRPC, OTLP (by gRPC) and Debug are the addresses of its ports; Debug is empty when it was not asked for.
+	HTTP, GRPC, OTLP, Debug string
 	// Token has the role of a service in all namespaces, and AdminToken that of an administrator. Both are empty without authentication.
 	Token, AdminToken string
 	// Ready is the time from the start of the process to the first 200 of /readyz, and ReadyMemory its memory then.
@@ -61,12 +63,14 @@ type Server struct {
 
 // Start runs a server and returns when it is ready. When ctx ends, the process is killed.
 func Start(ctx context.Context, options Options) (*Server, error) {
-	addresses, err := freeAddresses(3)
+	addresses, err := freeAddresses(5)
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{HTTP: addresses[0], GRPC: addresses[1], options: options, exited: make(chan struct{})}
-	arguments := []string{"server", "--data", options.Data, "--http-listen", s.HTTP, "--grpc-listen", s.GRPC, "--name", "bench"}
+	s := &Server{HTTP: addresses[0], GRPC: addresses[1], OTLP: addresses[3], options: options, exited: make(chan struct{})}
+	arguments := []string{"server", "--data", options.Data, "--http-listen", s.HTTP, "--grpc-listen", s.GRPC, "--name", "bench",
+		"--otlp-grpc-listen", s.OTLP, "--otlp-http-listen", addresses[4]}
+	arguments = append(arguments, options.Arguments...)
 	if !options.Authentication {
 		arguments = append(arguments, "--authentication", "off")
 	}

@@ -25,8 +25,11 @@ const (
 	future = time.Hour
 	// slow spans are kept under pressure with the failed ones.
 	slow = time.Second
-	// pressed is the share of the store's memory from which on normal spans are left out.
-	pressed = 0.75
+	// pressed is the share of the store's memory from which on requests are held back, and, when that does not help for patience, normal spans are left
+	// out. Senders have a bounded number of requests under way, so that a late answer slows them down.
+	pressed   = 0.75
+	patience  = 2 * time.Second
+	lookAgain = 10 * time.Millisecond
 )
 
 // Observer sees spans as they come in. It must not keep them or their strings, and must be quick.
@@ -62,6 +65,7 @@ type Room struct {
 	received prometheus.Counter
 	left     *prometheus.CounterVec
 	refused  *prometheus.CounterVec
+	held     prometheus.Counter
 }
 
 // New makes a room.
@@ -82,8 +86,9 @@ func New(options Options) *Room {
 		received: prometheus.NewCounter(prometheus.CounterOpts{Name: "gantry_ingest_spans_total", Help: "Spans that came in requests that were taken."}),
 		left: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "gantry_ingest_dropped_spans_total",
 			Help: "Spans of taken requests that are not kept: no_trace_id, no_span_id, future, old, or pressure (normal spans while memory was short; they are in the rates)."}, []string{"reason"}),
-		refused: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "gantry_ingest_refused_requests_total", Help: "Requests of which nothing was taken, by reason."}, []string{"reason"})}
-	options.Registerer.MustRegister(r.received, r.left, r.refused)
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "gantry_ingest_refused_requests_total", Help: "Requests of which nothing was taken, by reason."}, []string{"reason"}),
+		held:    prometheus.NewCounter(prometheus.CounterOpts{Name: "gantry_ingest_held_requests_total", Help: "Requests that were answered late because memory was short."})}
+	options.Registerer.MustRegister(r.received, r.left, r.refused, r.held)
 	for _, reason := range reasons {
 		r.left.WithLabelValues(reason) // a rate needs the zero
 	}
@@ -124,7 +129,11 @@ func (r *Room) Traces(ctx context.Context, namespace string, raw []byte) (Result
 		r.refused.WithLabelValues("malformed").Inc()
 		return Result{}, fault.New(fault.Invalid, "traces.malformed", "this is no OTLP trace request").Hinted("send an ExportTraceServiceRequest; see docs/signals/send.md").Because(err)
 	}
-	l := r.sort(d, spans)
+	press, err := r.holdBack(ctx)
+	if err != nil {
+		return Result{}, err
+	}
+	l := r.sort(d, spans, press)
 	batch := &signal.Batch{Namespace: namespace, Arrived: r.options.Clock(), Raw: raw, Spans: spans, Groups: d.Groups, Places: d.Places}
 	if len(l.dropped) > 0 {
 		if err := r.reduce(batch, l.kept); err != nil {
@@ -157,7 +166,32 @@ type sorted struct {
 	dropped map[string]int
 }
 
-func (r *Room) sort(d *wire.Decoder, spans []signal.Span) sorted {
+// holdBack waits a while when memory is short, and tells whether it still is.
+func (r *Room) holdBack(ctx context.Context) (bool, error) {
+	if r.options.Store.Pressure() <= pressed {
+		return false, nil
+	}
+	r.held.Inc()
+	deadline := time.NewTimer(patience)
+	defer deadline.Stop()
+	look := time.NewTicker(lookAgain)
+	defer look.Stop()
+	for {
+		select {
+		case <-look.C:
+			if r.options.Store.Pressure() <= pressed {
+				return false, nil
+			}
+		case <-deadline.C:
+			return true, nil
+		case <-ctx.Done():
+			return false, ctx.Err()
+		}
+	}
+}
+
+// sort decides about each span; press leaves normal ones out.
+func (r *Room) sort(d *wire.Decoder, spans []signal.Span, press bool) sorted {
 	now := r.options.Clock()
 	latest, earliest := now.Add(future).UnixNano(), now.Add(-r.options.Oldest).UnixNano()
 	l := sorted{good: spans}
@@ -172,7 +206,6 @@ func (r *Room) sort(d *wire.Decoder, spans []signal.Span) sorted {
 	}
 	drop("no_trace_id", d.Rejected.NoTraceID)
 	drop("no_span_id", d.Rejected.NoSpanID)
-	press := r.options.Store.Pressure() > pressed
 	wrong := false
 	for i := range spans {
 		wrong = wrong || spans[i].Start > latest || spans[i].End() < earliest

@@ -41,8 +41,11 @@ type held struct {
 	arrived   time.Time
 	raw       []byte
 	groups    []signal.Group
-	// resources belong to the groups. They are filled when the head takes the batch.
+	// The rest is filled when the head takes the batch. resources belong to the groups.
 	resources []*signal.Resource
+	// first and end are its spans among those of the head; latest is the latest start up to and including this batch.
+	first, end int
+	latest     int64
 }
 
 // place is a span in a head.
@@ -104,7 +107,7 @@ func (h *head) add(e *entry) {
 	for i, group := range e.groups {
 		e.resources[i] = h.resource(e.raw, group)
 	}
-	h.batches = append(h.batches, e.held)
+	e.first, e.end = len(h.spans), len(h.spans)+len(e.places)
 	h.bytes += int64(len(e.raw) + placeBytes*len(e.places))
 	for i, p := range e.places {
 		t := e.spans[i]
@@ -119,6 +122,8 @@ func (h *head) add(e *entry) {
 			h.latest = t.start
 		}
 	}
+	e.latest = h.latest
+	h.batches = append(h.batches, e.held)
 	for _, n := range e.names {
 		h.names.add(n)
 	}

@@ -1,7 +1,6 @@
 package trace
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"math"
@@ -16,7 +15,6 @@ import (
 
 	"github.com/gantry-platform/gantry/internal/fault"
 	"github.com/gantry-platform/gantry/internal/signal"
-	"github.com/gantry-platform/gantry/internal/signal/wire"
 )
 
 const (
@@ -85,12 +83,22 @@ func (c *collector) add(id signal.TraceID, span signal.SpanID, start int64) {
 	if len(f.matched) < matchedSpans && !slices.Contains(f.matched, span) {
 		f.matched = append(f.matched, span)
 	}
+	if len(c.found) > 4*c.limit {
+		c.prune()
+	}
 }
 
-// newest are the candidates to answer with.
-func (c *collector) newest() []*candidate {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+// prune forgets what cannot come among the newest any more. c.mu is held.
+func (c *collector) prune() {
+	newest := c.sorted()
+	clear(c.found)
+	for _, f := range newest[:c.limit] {
+		c.found[f.id] = f
+	}
+}
+
+// sorted are the candidates, the newest first. c.mu is held.
+func (c *collector) sorted() []*candidate {
 	all := make([]*candidate, 0, len(c.found))
 	for _, f := range c.found {
 		all = append(all, f)
@@ -98,19 +106,28 @@ func (c *collector) newest() []*candidate {
 	slices.SortFunc(all, func(a, b *candidate) int {
 		return cmp.Or(cmp.Compare(b.latest, a.latest), slices.Compare(a.id[:], b.id[:]))
 	})
+	return all
+}
+
+// newest are the candidates to answer with.
+func (c *collector) newest() []*candidate {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	all := c.sorted()
 	return all[:min(len(all), c.limit)]
 }
 
 // satisfied tells that what began by then at the latest cannot come among the newest any more.
 func (c *collector) satisfied(latest int64) bool {
 	c.mu.Lock()
-	enough := len(c.found) >= c.limit
-	c.mu.Unlock()
-	if !enough {
-		return false
+	defer c.mu.Unlock()
+	newer := 0
+	for _, f := range c.found {
+		if f.latest > latest {
+			newer++
+		}
 	}
-	newest := c.newest()
-	return newest[len(newest)-1].latest > latest
+	return newer >= c.limit
 }
 
 // Search implements [signal.TraceReader]. What is newest goes by the latest span that matched.
@@ -124,11 +141,7 @@ func (s *Store) Search(ctx context.Context, q signal.TraceQuery) (signal.SearchR
 	heads, blocks, release := s.sources(signal.Range{Since: q.Since, Until: q.Until})
 	defer release()
 	c := &collector{limit: q.Limit, found: map[signal.TraceID]*candidate{}}
-	for _, h := range slices.Backward(heads) {
-		if err := h.search(looking, &q, c); err != nil {
-			break
-		}
-	}
+	searchHeads(looking, &q, heads, c)
 	out.Partial = s.searchBlocks(looking, &q, blocks, c)
 	for _, f := range c.newest() {
 		if looking.Err() != nil {
@@ -175,35 +188,6 @@ func (s *Store) sources(within signal.Range) (heads []*head, blocks []*block, re
 			b.release()
 		}
 	}
-}
-
-// search looks through a head: requests that lack a text of the query are passed over without decoding.
-func (h *head) search(ctx context.Context, q *signal.TraceQuery, c *collector) error {
-	h.mu.RLock()
-	batches := h.batches
-	h.mu.RUnlock()
-	texts := needles(q)
-	d := &wire.Decoder{}
-	for _, b := range slices.Backward(batches) {
-		if b.namespace != q.Namespace || !slices.ContainsFunc([][]byte{b.raw}, func(raw []byte) bool {
-			return !slices.ContainsFunc(texts, func(text []byte) bool { return !bytes.Contains(raw, text) })
-		}) {
-			continue
-		}
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		spans, err := d.Decode(b.raw)
-		if err != nil {
-			return err
-		}
-		for i := range spans {
-			if matches(q, &spans[i]) {
-				c.add(spans[i].TraceID, spans[i].ID, spans[i].Start)
-			}
-		}
-	}
-	return nil
 }
 
 // searchBlocks looks through blocks, the latest first, until nothing newer can come. It names blocks that cannot be read.

@@ -1,0 +1,163 @@
+package main
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/gantry-platform/gantry/bench/internal/process"
+)
+
+// sent says how sending went.
+type sent struct {
+	spans, bytes int64
+	wall         time.Duration
+	cpu          time.Duration
+	// waited counts requests that the server asked to send again later.
+	waited int64
+	// known are some of the traces, and orders some order numbers, spread over the whole time.
+	known  []string
+	orders []string
+}
+
+// workers make requests; each has its own copy of the corpus. senders send them.
+const workers = 2
+
+func send(ctx context.Context, server *process.Server, s *settings, c *corpus) (*sent, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	requests := make(chan []byte, 2*s.senders)
+	out := &sent{}
+	var mu sync.Mutex
+	var making, sending sync.WaitGroup
+	var made atomic.Int64
+	var passes atomic.Uint64
+	for range workers {
+		making.Go(func() {
+			own := c.copy()
+			shift := uint64(time.Now().UnixNano()) - own.first
+			for made.Load() < int64(s.spans) && ctx.Err() == nil {
+				p := newPass(passes.Add(1), shift)
+				shift = 0
+				for i, r := range own.requests {
+					spans := r.ResourceSpans[0].ScopeSpans[0].Spans
+					for _, span := range spans {
+						p.vary(span, own.varied)
+					}
+					if i%8 == 0 {
+						mu.Lock()
+						out.known = append(out.known, hex.EncodeToString(spans[0].TraceId))
+						if order := attribute(spans[0], "order.no"); order != nil {
+							out.orders = append(out.orders, order.GetStringValue())
+						}
+						mu.Unlock()
+					}
+					raw, err := proto.Marshal(r)
+					if err != nil {
+						cancel(err)
+						return
+					}
+					made.Add(int64(len(spans)))
+					select {
+					case requests <- raw:
+					case <-ctx.Done():
+						return
+					}
+				}
+			}
+		})
+	}
+	var spans, bytes, waited atomic.Int64
+	before, err := server.CPUTime()
+	if err != nil {
+		return nil, err
+	}
+	began := time.Now()
+	for range s.senders {
+		connection, err := grpc.NewClient(server.OTLP, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultCallOptions(grpc.ForceCodec(raw{})))
+		if err != nil {
+			return nil, err
+		}
+		sending.Go(func() {
+			defer connection.Close()
+			for body := range requests {
+				for {
+					var answer []byte
+					err := connection.Invoke(ctx, collector.TraceService_Export_FullMethodName, body, &answer)
+					if code := status.Code(err); code == codes.ResourceExhausted || code == codes.Unavailable {
+						waited.Add(1)
+						time.Sleep(100 * time.Millisecond)
+						continue
+					}
+					if err == nil && len(answer) > 0 {
+						err = fmt.Errorf("not all was taken: %q", answer)
+					}
+					if err != nil {
+						cancel(err)
+						return
+					}
+					break
+				}
+				bytes.Add(int64(len(body)))
+			}
+		})
+	}
+	making.Wait()
+	close(requests)
+	sending.Wait()
+	if err := context.Cause(ctx); err != nil {
+		return nil, err
+	}
+	out.wall = time.Since(began)
+	after, err := server.CPUTime()
+	if err != nil {
+		return nil, err
+	}
+	spans.Store(made.Load())
+	out.spans, out.bytes, out.waited, out.cpu = spans.Load(), bytes.Load(), waited.Load(), after-before
+	return out, nil
+}
+
+// raw sends bytes as they are: they are a protobuf message.
+type raw struct{}
+
+func (raw) Name() string { return "proto" }
+
+func (raw) Marshal(v any) ([]byte, error) { return v.([]byte), nil }
+
+func (raw) Unmarshal(data []byte, v any) error {
+	*v.(*[]byte) = data
+	return nil
+}
+
+// watchMemory looks at a server's memory until the returned function is called, which tells the most that it saw.
+func watchMemory(server *process.Server) func() process.Memory {
+	done, answer := make(chan struct{}), make(chan process.Memory)
+	go func() {
+		var peak process.Memory
+		ticker := time.NewTicker(200 * time.Millisecond)
+		defer ticker.Stop()
+		for {
+			if m, err := server.Memory(); err == nil && m.Resident > peak.Resident {
+				peak = m
+			}
+			select {
+			case <-ticker.C:
+			case <-done:
+				answer <- peak
+				return
+			}
+		}
+	}()
+	return func() process.Memory { close(done); return <-answer }
+}
