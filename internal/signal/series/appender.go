@@ -27,6 +27,7 @@ const (
 	reasonFuture    = "future"
 	reasonLate      = "late"
 	reasonDuplicate = "duplicate"
+	reasonDelta     = "delta"
 	reasonInvalid   = "invalid"
 	reasonDisk      = "disk_full"
 	reasonCommit    = "commit"
@@ -36,7 +37,7 @@ const (
 // Reasons are all words by which samples are counted as dropped.
 func Reasons() []string {
 	return []string{reasonSeries, reasonNamespace, reasonName, reasonLabels, reasonLabelSize, reasonEncoding, reasonBuckets, reasonFuture,
-		reasonLate, reasonDuplicate, reasonInvalid, reasonDisk, reasonCommit, reasonExemplar}
+		reasonLate, reasonDuplicate, reasonDelta, reasonInvalid, reasonDisk, reasonCommit, reasonExemplar}
 }
 
 // batch is what both kinds of appenders share: one transaction on the TSDB.

@@ -526,3 +526,12 @@ func TestQueriesAreBounded(t *testing.T) {
 	_, _, err = s.Instant(canceled, "sum(a)", now)
 	wantFault(t, err, fault.DeadlineExceeded, "request.canceled")
 }
+
+func matcher(t testing.TB, name, value string) []*labels.Matcher {
+	t.Helper()
+	m, err := labels.NewMatcher(labels.MatchEqual, name, value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []*labels.Matcher{m}
+}
