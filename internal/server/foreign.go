@@ -8,7 +8,7 @@ import (
 	"github.com/gantry-platform/gantry/internal/protocol/consul"
 	"github.com/gantry-platform/gantry/internal/protocol/eureka"
 	"github.com/gantry-platform/gantry/internal/protocol/nacos"
-	"github.com/gantry-platform/gantry/internal/protocol/prometheus"
+	prometheusapi "github.com/gantry-platform/gantry/internal/protocol/prometheus"
 	"github.com/gantry-platform/gantry/internal/protocol/springconfig"
 )
 
@@ -26,7 +26,7 @@ func (s *Server) mounts() []mount {
 		{[]string{eureka.Prefix}, eureka.New(eureka.Options{Instances: s.instances, Access: s.access, Logger: s.log.With("part", "eureka")})},
 		{[]string{nacos.Prefix}, s.nacos.Handler()},
 		{apollo.Prefixes(), s.apollo},
-		{[]string{prometheus.Prefix}, s.prometheusAPI()},
+		{[]string{prometheusapi.Prefix}, s.prometheusAPI()},
 		{[]string{springconfig.Prefix}, springconfig.New(s.releases, s.access, s.log.With("part", "springconfig"))},
 	}
 }

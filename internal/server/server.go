@@ -68,8 +68,9 @@ type Server struct {
 	nacosConnections *nacos.Connections
 	apollo           *apollo.Handler
 
-	consul *consul.Handler
-	series *series.Store
+	consul  *consul.Handler
+	series  *series.Store
+	scraper *series.Scraper
 
 	signals signals
 	red     *red.Room
@@ -272,6 +273,9 @@ func (s *Server) startRooms(ctx context.Context) error {
 	}
 	s.releases.Start()
 	s.keys.Start()
+	if err := s.startSeries(); err != nil {
+		return err
+	}
 	s.startRed()
 	if s.cluster != nil {
 		s.workers.Go(func() { s.cluster.node.Keep(s.running, s.log) })
@@ -323,6 +327,7 @@ func (s *Server) Shutdown(ctx context.Context) {
 	}
 	s.stopServers(ctx)
 	s.stop()
+	s.stopScraping()
 	if s.nacosConnections != nil {
 		s.nacosConnections.Close()
 	}
@@ -342,9 +347,7 @@ func (s *Server) Shutdown(ctx context.Context) {
 	if s.peers != nil {
 		s.peers.Close()
 	}
-	if s.series != nil {
-		logError(s.log, "closing the metrics", s.series.Close())
-	}
+	s.closeSeries()
 	if s.store != nil {
 		logError(s.log, "closing the state", s.store.Close())
 	}

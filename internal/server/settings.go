@@ -52,18 +52,22 @@ type Settings struct {
 	StateQuota  Size
 	MinimumFree Size
 
-	OTLPGRPCListen         string
-	OTLPHTTPListen         string
-	TracesMemory           Size
-	TracesRetention        time.Duration
-	TracesRetentionSize    Size
-	TracesSampleShare      float64
-	TracesSampleSlow       time.Duration
+	OTLPGRPCListen      string
+	OTLPHTTPListen      string
+	TracesMemory        Size
+	TracesRetention     time.Duration
+	TracesRetentionSize Size
+	TracesSampleShare   float64
+	TracesSampleSlow    time.Duration
+
 	MetricsRetention       time.Duration
 	MetricsRetentionSize   Size
 	MetricsSeries          int
 	MetricsNamespaceSeries int
 	MetricsNameSeries      int
+	ScrapeInterval         time.Duration
+	ScrapeTimeout          time.Duration
+	ScrapeSamples          int
 
 	LogLevel    string
 	LogFormat   string
@@ -221,11 +225,16 @@ func (s *Settings) Bind() []Setting {
 	flags.Float64Var(&s.TracesSampleShare, "traces-sample-share", 1, "")
 	add("traces-sample-share", "Share of the traces kept that neither failed nor were slow, 0 to 1. Rates are worked out from all.", "Everything is kept until it costs too much.")
 	duration(&s.TracesSampleSlow, "traces-sample-slow", time.Second, "When less is kept: traces with a span of this duration are kept all the same.", "What people call slow.")
+
 	duration(&s.MetricsRetention, "metrics-retention", 15*24*time.Hour, "Age at which metrics go, counted from the newest one.", "Two weeks to compare with, and Prometheus's own default.")
 	size(&s.MetricsRetentionSize, "metrics-retention-size", 10<<30, "Most disk space of metrics: the oldest go first. 0: no limit.", "About two weeks of 100,000 series every 15 s, at 1.3 bytes a sample.")
 	number(&s.MetricsSeries, "metrics-series", 1_000_000, "Most series of metrics in memory; those beyond it are dropped, counted and named in the log.", "About 4 GiB.")
 	number(&s.MetricsNamespaceSeries, "metrics-namespace-series", 500_000, "Most of them in one namespace.", "One environment gone wild leaves room for the others.")
 	number(&s.MetricsNameSeries, "metrics-name-series", 100_000, "Most of them of one metric in one namespace.", "10,000 endpoints with ten combinations of the other labels.")
+	duration(&s.ScrapeInterval, "scrape-interval", 15*time.Second, "How often the metrics of each instance that shows some are scraped, and the server's own kept.",
+		"Four points in the minute over which rates are looked at.")
+	duration(&s.ScrapeTimeout, "scrape-timeout", 0, "How long one scrape may take.", "0: two thirds of the interval.")
+	number(&s.ScrapeSamples, "scrape-samples", 50_000, "Most samples of one scrape; one with more fails as a whole.", "Ten times what a large service shows.")
 
 	text(&s.LogLevel, "log-level", "info", "debug, info, warn or error.", "")
 	text(&s.LogFormat, "log-format", "text", "text or json.", "Text is for people; log collectors want json.")

@@ -29,8 +29,7 @@ type group struct {
 // where it belongs.
 //
 // Query parameters: namespace (default "default"; "*" is all that the caller may see), service, group, and port: the name of
-// the instance's port to scrape, by default "metrics" where the instance has such a port and its main port otherwise; with
-// "only=advertised" only instances that have that port or a metrics path are listed.
+// the instance's port to scrape, by default what [Advertised] says; with "only=advertised" only instances that say they have metrics are listed.
 func Handler(registry *instance.Registry, authenticate func(*http.Request) (*access.Identity, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
@@ -111,28 +110,18 @@ func list(registry *instance.Registry, identity *access.Identity, r *http.Reques
 	return groups
 }
 
-// defaultPort is the name of a port that exists to be scraped.
-const defaultPort = "metrics"
-
 func targetOf(i *instance.Instance, name string, advertised bool) (string, bool) {
-	wanted := name
-	if wanted == "" {
-		wanted = defaultPort
+	if name == "" {
+		endpoint, says := Advertised(i)
+		return endpoint.Address, says || !advertised
 	}
 	for _, port := range i.Ports {
-		if port.Name == wanted {
+		if port.Name == name {
 			return net.JoinHostPort(i.Address, strconv.Itoa(int(port.Number))), true
 		}
 	}
-	_, hasPath := i.Metadata.Lookup(pathMetadata)
-	if name != "" || (advertised && !hasPath) {
-		return "", false
-	}
-	return net.JoinHostPort(i.Address, strconv.Itoa(int(i.Port))), true
+	return "", false
 }
-
-// pathMetadata is the metadata by which an instance says where its metrics are; without it Prometheus uses /metrics.
-const pathMetadata = "metrics_path"
 
 func labelsOf(service instance.Service, i *instance.Instance) map[string]string {
 	labels := map[string]string{
@@ -145,8 +134,12 @@ func labelsOf(service instance.Service, i *instance.Instance) map[string]string 
 		"__meta_gantry_health":    strings.ToLower(strings.TrimPrefix(i.Health.String(), "HEALTH_")),
 		"service":                 service.Name,
 	}
-	if path, ok := i.Metadata.Lookup(pathMetadata); ok && strings.HasPrefix(path, "/") {
-		labels["__metrics_path__"] = path
+	endpoint, _ := Advertised(i)
+	if endpoint.Path != defaultPath {
+		labels["__metrics_path__"] = endpoint.Path
+	}
+	if endpoint.Scheme != "http" {
+		labels["__scheme__"] = endpoint.Scheme
 	}
 	for _, label := range i.Labels {
 		labels["__meta_gantry_label_"+labelName(label.Key)] = label.Value

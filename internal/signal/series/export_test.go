@@ -1,0 +1,4 @@
+package series
+
+// Scrapeable is for tests.
+var Scrapeable = scrapeable
