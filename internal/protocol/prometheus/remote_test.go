@@ -191,3 +191,6 @@ func (r *recorder) Write(p []byte) (int, error) {
 	}
 	return r.body.Write(p)
 }
+
+// Flush implements http.Flusher, which streams of remote read need.
+func (r *recorder) Flush() {}
