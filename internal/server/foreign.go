@@ -7,9 +7,11 @@ import (
 	"github.com/gantry-platform/gantry/internal/protocol/apollo"
 	"github.com/gantry-platform/gantry/internal/protocol/consul"
 	"github.com/gantry-platform/gantry/internal/protocol/eureka"
+	"github.com/gantry-platform/gantry/internal/protocol/jaeger"
 	"github.com/gantry-platform/gantry/internal/protocol/nacos"
 	prometheusapi "github.com/gantry-platform/gantry/internal/protocol/prometheus"
 	"github.com/gantry-platform/gantry/internal/protocol/springconfig"
+	"github.com/gantry-platform/gantry/internal/protocol/zipkin"
 )
 
 // mount is a foreign language on the HTTP port: all paths that begin with one of its prefixes. They do not go through
@@ -28,6 +30,8 @@ func (s *Server) mounts() []mount {
 		{apollo.Prefixes(), s.apollo},
 		{[]string{prometheusapi.Prefix}, s.prometheusAPI()},
 		{[]string{springconfig.Prefix}, springconfig.New(s.releases, s.access, s.log.With("part", "springconfig"))},
+		{[]string{zipkin.Prefix, zipkin.Path}, s.newZipkin()},
+		{[]string{jaeger.Prefix}, s.newJaeger()},
 	}
 }
 

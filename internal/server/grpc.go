@@ -42,6 +42,7 @@ func (s *Server) serveGRPC() {
 	s.grpc = grpc.NewServer(options...)
 	gantryv1.RegisterSessionServiceServer(s.grpc, s.api.Sessions())
 	s.nacosConnections.Register(s.grpc)
+	s.newJaeger().Register(s.grpc)
 	checks := health.NewServer()
 	grpc_health_v1.RegisterHealthServer(s.grpc, checks)
 	s.workers.Go(func() {
