@@ -27,7 +27,7 @@ func TestWhatServicesDoIsAnswered(t *testing.T) {
 	observe(t, s.Red(), "default")
 	for method, words := range map[string][]string{
 		"Topology":        {`"caller":"user"`, `"callee":"loan"`, `"calleeType":"service"`, `"calls":"1"`, `"failed":"1"`, `"type":"user"`},
-		"ServiceFigures":  {`"service":"loan"`, `"calls":"1"`, `"instances":1`, `"partial":true`},
+		"ServiceFigures":  {`"service":"loan"`, `"calls":"1"`, `"instances":1`, `"fromSeries":true`},
 		"EndpointFigures": {`"endpoint":"GET /loans/{id}"`, `"kind":"server"`, `"p95":"0.0`},
 		"InstanceFigures": {`"instance":"loan-0"`, `"version":"v7"`, `"spans":"1"`},
 		"RankErrors":      {`"code":"timeout"`, `"traceId":"01000000000000000000000000000000"`, `"count":"1"`},

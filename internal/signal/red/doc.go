@@ -3,7 +3,8 @@
 //
 // Flow: ingest hands decoded spans to [Room.Observe], on its own goroutines and many at once. Observe counts in memory and returns. Every
 // interval the room writes what it counted into series, as cumulative native histograms, which begin at zero with the process. Questions
-// about the recent hour are answered from memory, older ones from series.
+// about the recent hour are answered from memory; what is older, or was counted before a restart, is read from series up to the moment
+// from which memory knows, so that nothing is missing between the two or counted in both.
 //
 // Words. An entry is a span of kind server or consumer: it counts for its service, endpoint and instance. A call is a span of kind client or
 // producer. An edge joins the service of a call with the service of the entry whose parent (or, for a consumer without one, whose link) the call is. They

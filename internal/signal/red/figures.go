@@ -46,10 +46,14 @@ func (t *tally) calls() uint64 { return t[0].total + t[1].total + t[2].total }
 // Window is the time that an answer is about.
 type Window struct {
 	Since, Until time.Time
-	// FromSeries says that the answer was read from the store of series: it is as old as the last flush.
+	// FromSeries says that what is older than memory knows was read from the store of series.
 	FromSeries bool
 	// Partial says that the answer begins later than asked for, at Since: nothing older is known.
 	Partial bool
+
+	// minute is the first one that is read from memory; what is older is read from series, until seam.
+	minute int64
+	seam   time.Time
 }
 
 func (w Window) seconds() float64 { return w.Until.Sub(w.Since).Seconds() }
@@ -78,18 +82,20 @@ func (r *Room) window(since, until time.Time) (Window, error) {
 		return Window{}, fault.New(fault.Invalid, "topology.bad_time", "%s is more than %d days at once", until.Sub(since).Round(time.Hour), int(maxWindow.Hours()/24)).
 			At("since").Hinted("ask for less")
 	}
-	known := r.started
-	if hour := now.Add(-(keptMinutes - 1) * time.Minute).Truncate(time.Minute); hour.After(known) {
-		known = hour
-	}
 	w := Window{Since: since.Truncate(time.Minute), Until: until}
-	if w.Since.Before(known.Truncate(time.Minute)) {
-		if r.queryable != nil {
-			return Window{Since: since, Until: until, FromSeries: true}, nil
+	minute, at := r.seam(max(minuteOf(since), minuteOf(now)-keptMinutes+1))
+	w.minute, w.seam = minute, time.UnixMilli(at)
+	switch {
+	case minute <= minuteOf(since):
+	case r.queryable != nil:
+		w.Since, w.FromSeries = since, true
+		if w.seam.After(until) {
+			w.seam = until
 		}
-		w.Since, w.Partial = known, true
-		if !w.Since.Before(w.Until) {
-			w.Since = w.Until
+	default:
+		w.Since, w.Partial = w.seam, true
+		if w.Since.After(until) {
+			w.Since = until
 		}
 	}
 	return w, nil
@@ -99,7 +105,7 @@ func (r *Room) window(since, until time.Time) (Window, error) {
 func (r *Room) recent(w Window, o *outcomes, to *tally) {
 	for i := range o {
 		if s := o[i].Load(); s != nil {
-			s.within(minuteOf(w.Since), minuteOf(w.Until)+1, r.minute.Load(), &to[i])
+			s.within(w.minute, minuteOf(w.Until)+1, r.minute.Load(), &to[i])
 		}
 	}
 }
@@ -136,11 +142,9 @@ func (r *Room) Services(ctx context.Context, namespace string, since, until time
 					f.Instances++
 				}
 			}
-			if !w.FromSeries {
-				for _, endpoints := range s.endpoints {
-					for _, e := range endpoints {
-						r.recent(w, &e.outcomes, t)
-					}
+			for _, endpoints := range s.endpoints {
+				for _, e := range endpoints {
+					r.recent(w, &e.outcomes, t)
 				}
 			}
 			s.mu.RUnlock()
@@ -210,7 +214,8 @@ func (r *Room) Endpoints(ctx context.Context, namespace, service string, since, 
 		if err != nil {
 			return nil, w, err
 		}
-	} else if n := r.namespace(namespace, false); n != nil {
+	}
+	if n := r.namespace(namespace, false); n != nil {
 		n.mu.RLock()
 		for _, s := range n.services {
 			if service != "" && s.name.text != service {
@@ -219,9 +224,13 @@ func (r *Room) Endpoints(ctx context.Context, namespace, service string, since, 
 			s.mu.RLock()
 			for _, endpoints := range s.endpoints {
 				for _, e := range endpoints {
-					t := &tally{}
+					k := key{s.name.text, e.name, e.kind}
+					t := tallies[k]
+					if t == nil {
+						t = &tally{}
+					}
 					if r.recent(w, &e.outcomes, t); t.calls() > 0 {
-						tallies[key{s.name.text, e.name, e.kind}] = t
+						tallies[k] = t
 					}
 				}
 			}
@@ -276,10 +285,7 @@ func (r *Room) Instances(namespace, service string, since, until time.Time) ([]I
 		return nil, w, nil
 	}
 	if w.FromSeries {
-		w.FromSeries, w.Partial = false, true
-		if hour := r.clock().Add(-(keptMinutes - 1) * time.Minute); w.Since.Before(hour) {
-			w.Since = hour
-		}
+		w.Since, w.FromSeries, w.Partial = w.seam, false, true
 	}
 	var answer []InstanceFigures
 	n.mu.RLock()

@@ -50,13 +50,43 @@ func (r *Room) Flush(ctx context.Context) error {
 			n.ranking.turn(minuteOf(now))
 		}
 	}
-	r.minute.Store(max(r.minute.Load(), minuteOf(now)))
+	r.turn(now)
 	for _, s := range ended {
 		f.end(s)
 	}
 	r.figures.series.Set(float64(kept))
 	r.lastFlush.Store(f.now)
 	return f.commit()
+}
+
+// turn begins a minute, if it is time: what is counted from here on belongs to it.
+func (r *Room) turn(now time.Time) {
+	minute := minuteOf(now)
+	if minute <= r.minute.Load() {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.minute.Store(minute)
+	r.seams[minute] = now.UnixMilli()
+	for old := range r.seams {
+		if old <= minute-keptMinutes {
+			delete(r.seams, old)
+		}
+	}
+}
+
+// seam is the first minute since another one that memory knows from its beginning, and when that was.
+func (r *Room) seam(since int64) (minute, at int64) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	minute = r.minute.Load()
+	for known := range r.seams {
+		if known >= since && known < minute {
+			minute = known
+		}
+	}
+	return minute, r.seams[minute]
 }
 
 func (r *Room) all() []*namespace {

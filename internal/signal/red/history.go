@@ -17,9 +17,13 @@ import (
 // lookBack is how far before a time the last sample is looked for: series are repeated every minute.
 const lookBack = 5 * time.Minute
 
-// increases reads by how much each histogram of a metric grew within a time, and hands it on; of one service, or of all when it is empty.
+// increases reads by how much each histogram of a metric grew within a time, as far as memory does not know it, and hands it on; of one service, or of all
+// when it is empty.
 func (r *Room) increases(ctx context.Context, metric, namespace, service string, w Window, each func(labels.Labels, signal.Outcome, *durations)) error {
-	from, to := w.Since.UnixMilli(), w.Until.UnixMilli()
+	from, to := w.Since.UnixMilli(), w.seam.UnixMilli()
+	if from >= to {
+		return nil
+	}
 	q, err := r.queryable(namespace).Querier(from-lookBack.Milliseconds(), to)
 	if err != nil {
 		return unreadable(err)

@@ -32,13 +32,14 @@ type Room struct {
 
 	mu         sync.RWMutex
 	namespaces map[string]*namespace
+	// seams are when the minutes that are in memory began, in milliseconds, by minute: what was counted before is in the series that were written until then.
+	seams map[int64]int64
 
 	// flushing is held while series are written: one at a time.
 	flushing sync.Mutex
 	swept    int64
 	// minute is the one that is not over, as far as the last flush knows.
-	minute  atomic.Int64
-	started time.Time
+	minute atomic.Int64
 }
 
 // maxShards spreads the locks; few enough that each has room for a fair number of spans.
@@ -74,7 +75,7 @@ func New(o Options) (*Room, error) {
 	r.scratch.New = func() any { return &scratch{text: make([]byte, 0, 2*maxEndpointBytes)} }
 	r.lastFlush.Store(now.UnixMilli())
 	r.minute.Store(minuteOf(now))
-	r.started = now
+	r.seams = map[int64]int64{minuteOf(now): now.UnixMilli()}
 	r.swept = now.UnixMilli()
 	return r, nil
 }

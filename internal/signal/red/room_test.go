@@ -460,3 +460,35 @@ func BenchmarkObserve(b *testing.B) {
 		}
 	}
 }
+
+func TestNothingIsMissingOrCountedTwiceBetweenSeriesAndMemory(t *testing.T) {
+	c := newClock()
+	db := openSeries(t)
+	random := rand.New(rand.NewPCG(5, 6))
+	begun, total := c.Now(), 0
+	for process := range 3 {
+		room := newRoom(t, red.Options{Clock: c.Now, Appendable: db, Queryable: reading(db)})
+		for step := range 500 {
+			for range random.IntN(3) {
+				s := server(c, uint64(total), "x")
+				room.Observe(environment, c.Now(), []signal.Span{s})
+				total++
+			}
+			c.Advance(time.Duration(3000+random.IntN(4000)) * time.Millisecond)
+			flush(t, room)
+			if step%100 != 99 {
+				continue
+			}
+			services, w, err := room.Services(t.Context(), environment, begun.Add(-time.Second), time.Time{})
+			if err != nil || len(services) != 1 || services[0].Calls != uint64(total) {
+				t.Fatalf("process %d, step %d: %+v of %+v, %v; in truth %d", process, step, services, w, err, total)
+			}
+			if graph, err := room.Topology(t.Context(), environment, begun.Add(-time.Second), time.Time{}); err != nil || len(graph.Edges) != 1 || graph.Edges[0].Calls != uint64(total) {
+				t.Fatalf("process %d, step %d: %+v, %v", process, step, graph.Edges, err)
+			}
+		}
+		if endpoints, _, err := room.Endpoints(t.Context(), environment, "shop", begun.Add(-time.Second), time.Time{}, red.Busiest, 0); err != nil || len(endpoints) != 1 || endpoints[0].Calls != uint64(total) {
+			t.Fatalf("process %d: %+v, %v", process, endpoints, err)
+		}
+	}
+}

@@ -55,9 +55,6 @@ func (r *Room) Topology(ctx context.Context, namespace string, since, until time
 			services[name] = true
 		}
 		for key, e := range n.edges {
-			if w.FromSeries {
-				break
-			}
 			t := &tally{}
 			if r.recent(w, &e.outcomes, t); t.calls() > 0 {
 				tallies[graphKey{key.caller.text, key.callee.text, key.calleeType.String(), key.protocol.text}] = t
