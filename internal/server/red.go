@@ -14,5 +14,18 @@ func (s *Server) buildRed() error {
 	return err
 }
 
-// startRed writes the figures until the server stops. The store of series must be open until the workers have ended.
-func (s *Server) startRed() { s.workers.Go(func() { s.red.Run(s.running) }) }
+// startRed writes the figures until the server stops, and a last time then.
+func (s *Server) startRed() {
+	s.redWritten = make(chan struct{})
+	s.workers.Go(func() {
+		defer close(s.redWritten)
+		s.red.Run(s.running)
+	})
+}
+
+// waitRed returns when the last figures are written; the store of series is closed after it.
+func (s *Server) waitRed() {
+	if s.redWritten != nil {
+		<-s.redWritten
+	}
+}

@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -57,5 +58,18 @@ func TestWhatServicesDoIsForThoseWhoMayView(t *testing.T) {
 		if status, answer := call(t, s, "TopologyService/"+method, `{}`); status != 401 || !strings.Contains(answer, "unauthenticated") {
 			t.Errorf("%s: %d %s", method, status, answer)
 		}
+	}
+}
+
+func TestFiguresOutliveARestart(t *testing.T) {
+	settings := map[string]string{"GANTRY_DATA": t.TempDir()}
+	s := start(t, settings)
+	observe(t, s.Red(), "default")
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	s.Shutdown(ctx)
+	s = start(t, settings)
+	if status, answer := call(t, s, "TopologyService/Topology", `{}`); status != 200 || !strings.Contains(answer, `"callee":"loan"`) || !strings.Contains(answer, `"calls":"1"`) {
+		t.Errorf("%d %s", status, answer)
 	}
 }

@@ -74,6 +74,8 @@ type Server struct {
 
 	signals signals
 	red     *red.Room
+	// redWritten is closed when the last figures are written; nil before the room runs.
+	redWritten chan struct{}
 
 	http       []*http.Server
 	dns        []*dns.Server
@@ -348,6 +350,10 @@ func (s *Server) Shutdown(ctx context.Context) {
 		s.peers.Close()
 	}
 	s.closeSeries()
+	s.waitRed()
+	if s.series != nil {
+		logError(s.log, "closing the metrics", s.series.Close())
+	}
 	if s.store != nil {
 		logError(s.log, "closing the state", s.store.Close())
 	}
