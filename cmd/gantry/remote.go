@@ -39,6 +39,7 @@ type remote struct {
 	access    gantryv1connect.AccessServiceClient
 	cluster   gantryv1connect.ClusterServiceClient
 	topology  gantryv1connect.TopologyServiceClient
+	events    gantryv1connect.EventServiceClient
 	// close lets go of connections that are not in use.
 	close func()
 }
@@ -189,6 +190,7 @@ func newRemote(to target, timeout time.Duration) (*remote, error) {
 		access:    gantryv1connect.NewAccessServiceClient(client, base, options),
 		cluster:   gantryv1connect.NewClusterServiceClient(client, base, options),
 		topology:  gantryv1connect.NewTopologyServiceClient(client, base, options),
+		events:    gantryv1connect.NewEventServiceClient(client, base, options),
 	}, nil
 }
 

@@ -24,6 +24,9 @@ type Options struct {
 	// CacheBytes bounds the contents kept in memory. Default 128 MiB. What is in force beyond it is read from the node's own
 	// copy of the state.
 	CacheBytes int64
+	// Observe is told of each document whose head has changed, but for keys, as this node sees it: not of those that were there when the
+	// node started. It is called while the state is read, and returns at once. Nil: nobody asks.
+	Observe func(Ref)
 	// Logger, Registerer and Now default to none, none and time.Now.
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
@@ -47,6 +50,7 @@ type Releaser struct {
 	applied *applied
 	metrics *metrics
 	preload *preloader
+	observe func(Ref)
 
 	// lanes let the changes of one document pass one at a time within this node, so that they do not
 	// make each other begin again. A channel of one, because waiting ends with the caller's context.
@@ -73,7 +77,10 @@ func New(o Options) (*Releaser, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	r := &Releaser{store: o.Store, policy: o.Policy, log: o.Logger, now: o.Now, index: newIndex(),
+	if o.Observe == nil {
+		o.Observe = func(Ref) {}
+	}
+	r := &Releaser{observe: o.Observe, store: o.Store, policy: o.Policy, log: o.Logger, now: o.Now, index: newIndex(),
 		keys:    newDataKeys(o.Store, o.Keys, o.Logger, o.Now),
 		preload: newPreloader(),
 		feed:    newFeed(),
@@ -143,6 +150,9 @@ func (m *heads) Reset(records []state.Record, revision int64) {
 		there[ref] = struct{}{}
 		if d != nil {
 			updates = append(updates, update{ref, d})
+			if before := r.index.get(ref); before != nil && before.revision != d.revision {
+				defer r.tell(ref)
+			}
 		}
 	}
 	for d := range r.index.all() {
@@ -169,6 +179,16 @@ func (m *heads) Apply(events []state.Event, _ int64) {
 		}
 		events = events[n:]
 		r.mirror(updates, revision)
+		for _, u := range updates {
+			r.tell(u.ref)
+		}
+	}
+}
+
+// tell tells the observer of a change that is in memory.
+func (r *Releaser) tell(ref Ref) {
+	if ref.Kind != policy.KeyValue {
+		r.observe(ref)
 	}
 }
 

@@ -67,6 +67,7 @@ type Server struct {
 	// nacosConnections are the gRPC side of nacos.
 	nacosConnections *nacos.Connections
 	apollo           *apollo.Handler
+	events           *events
 
 	consul  *consul.Handler
 	series  *series.Store
@@ -202,18 +203,21 @@ func (s *Server) buildRooms() error {
 	if err != nil {
 		return err
 	}
+	if err := s.openEvents(s.series); err != nil {
+		return err
+	}
 	keys, err := s.rootKeys()
 	if err != nil {
 		return err
 	}
 	s.releases, err = release.New(release.Options{Store: s.store, Policy: policy.Standard(), Keys: keys,
-		Logger: s.log.With("part", "release"), Registerer: s.metrics})
+		Logger: s.log.With("part", "release"), Registerer: s.metrics, Observe: s.events.feed.observe})
 	if err != nil {
 		return err
 	}
 	instanceOptions := instance.Options{Store: s.store, Logger: s.log.With("part", "instance"), Registerer: s.metrics,
 		NamespaceInUse: s.namespaceInUse, NamedProtocol: consul.Protocol}
-	apiOptions := native.Options{Store: s.store, Access: s.access, Releases: s.releases, Logger: s.log.With("part", "api"),
+	apiOptions := native.Options{Store: s.store, Access: s.access, Releases: s.releases, Events: s.events.room, Logger: s.log.With("part", "api"),
 		Version: s.version, Describe: s.describe, Warnings: s.warnings}
 	if s.cluster != nil {
 		s.peers = peer.NewClient(s.store, s.cluster.node.ClientTLS(), s.log.With("part", "peer"))
@@ -279,6 +283,7 @@ func (s *Server) startRooms(ctx context.Context) error {
 		return err
 	}
 	s.startRed()
+	s.feedChanges()
 	if s.cluster != nil {
 		s.workers.Go(func() { s.cluster.node.Keep(s.running, s.log) })
 	}
@@ -345,6 +350,9 @@ func (s *Server) Shutdown(ctx context.Context) {
 	}
 	if s.releases != nil {
 		s.releases.Close()
+	}
+	if s.events != nil {
+		logError(s.log, "closing the events", s.events.close())
 	}
 	if s.peers != nil {
 		s.peers.Close()

@@ -6,6 +6,9 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+
+	"github.com/gantry-platform/gantry/internal/signal/event"
+	"github.com/gantry-platform/gantry/internal/signal/event/kafka"
 )
 
 // Settings are what an operator can set. They come from flags, the environment and a file, in that order; see [Settings.Bind]
@@ -60,14 +63,37 @@ type Settings struct {
 	TracesSampleShare   float64
 	TracesSampleSlow    time.Duration
 
-	MetricsRetention       time.Duration
-	MetricsRetentionSize   Size
-	MetricsSeries          int
-	MetricsNamespaceSeries int
-	MetricsNameSeries      int
-	ScrapeInterval         time.Duration
-	ScrapeTimeout          time.Duration
-	ScrapeSamples          int
+	MetricsRetention        time.Duration
+	MetricsRetentionSize    Size
+	MetricsSeries           int
+	MetricsNamespaceSeries  int
+	MetricsNameSeries       int
+	ScrapeInterval          time.Duration
+	ScrapeTimeout           time.Duration
+	ScrapeSamples           int
+	OTLPGRPCListen          string
+	OTLPHTTPListen          string
+	TracesMemory            Size
+	TracesRetention         time.Duration
+	TracesRetentionSize     Size
+	TracesSampleShare       float64
+	TracesSampleSlow        time.Duration
+	MetricsRetention        time.Duration
+	MetricsRetentionSize    Size
+	MetricsSeries           int
+	MetricsNamespaceSeries  int
+	MetricsNameSeries       int
+	EventsMaxAge            time.Duration
+	EventsMaxSize           Size
+	EventsRate              int
+	EventsKafkaBrokers      []string
+	EventsKafkaPrefix       string
+	EventsKafkaTLS          bool
+	EventsKafkaCA           string
+	EventsKafkaMechanism    string
+	EventsKafkaUser         string
+	EventsKafkaPassword     string
+	EventsKafkaPasswordFile string
 
 	LogLevel    string
 	LogFormat   string
@@ -235,6 +261,19 @@ func (s *Settings) Bind() []Setting {
 		"Four points in the minute over which rates are looked at.")
 	duration(&s.ScrapeTimeout, "scrape-timeout", 0, "How long one scrape may take.", "0: two thirds of the interval.")
 	number(&s.ScrapeSamples, "scrape-samples", 50_000, "Most samples of one scrape; one with more fails as a whole.", "Ten times what a large service shows.")
+	duration(&s.EventsMaxAge, "events-max-age", event.DefaultMaxAge, "How long business events are kept.", "A quarter, which is what people look back at.")
+	size(&s.EventsMaxSize, "events-max-size", event.DefaultMaxBytes, "Most disk space for business events; the oldest go first.", "Some 100 million events, compressed.")
+	flags.IntVar(&s.EventsRate, "events-rate", event.DefaultRate, "")
+	add("events-rate", "Most business events a second that one namespace may send to this node.", "A share that leaves room for others on one disk.")
+	list(&s.EventsKafkaBrokers, "events-kafka-brokers", "host:port of Kafka brokers, to which business events are forwarded.", "None: they stay here.")
+	text(&s.EventsKafkaPrefix, "events-kafka-prefix", "gantry.", "Beginning of the names of Kafka's topics; the namespace and the event's topic follow.", "Says where they come from.")
+	flags.BoolVar(&s.EventsKafkaTLS, "events-kafka-tls", false, "")
+	add("events-kafka-tls", "Speak TLS with Kafka.", "Off: Kafka's own default.")
+	text(&s.EventsKafkaCA, "events-kafka-ca", "", "PEM file with the authority of the brokers.", "Empty: the system's.")
+	text(&s.EventsKafkaUser, "events-kafka-user", "", "User at Kafka, by SASL.", "Empty: none.")
+	text(&s.EventsKafkaMechanism, "events-kafka-mechanism", kafka.ScramSHA512, "PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512.", "The one that never sends the password.")
+	secret(&s.EventsKafkaPassword, "events-kafka-password", "Password of that user.", "")
+	text(&s.EventsKafkaPasswordFile, "events-kafka-password-file", "", "File with that password.", "")
 
 	text(&s.LogLevel, "log-level", "info", "debug, info, warn or error.", "")
 	text(&s.LogFormat, "log-format", "text", "text or json.", "Text is for people; log collectors want json.")

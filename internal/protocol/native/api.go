@@ -12,6 +12,7 @@ import (
 	"github.com/gantry-platform/gantry/internal/instance"
 	"github.com/gantry-platform/gantry/internal/release"
 	"github.com/gantry-platform/gantry/internal/signal"
+	"github.com/gantry-platform/gantry/internal/signal/event"
 	"github.com/gantry-platform/gantry/internal/state"
 	gantryv1 "github.com/gantry-platform/gantry/sdk/api/gantry/v1"
 	"github.com/gantry-platform/gantry/sdk/api/gantry/v1/gantryv1connect"
@@ -31,6 +32,7 @@ type Options struct {
 	Access    *access.Manager
 	Instances *instance.Registry
 	Releases  *release.Releaser
+	Events    *event.Room
 	Peers     Peers
 	Logger    *slog.Logger
 	// Topology answers what services do.
@@ -76,6 +78,8 @@ func (a *API) Register(mux *http.ServeMux) {
 	mux.Handle(gantryv1connect.NewClusterServiceHandler(&clusterService{api: a}, options...))
 	mux.Handle(gantryv1connect.NewTraceServiceHandler(&traceService{api: a}, options...))
 	mux.Handle(gantryv1connect.NewTopologyServiceHandler(&topologyService{api: a}, options...))
+	mux.Handle(gantryv1connect.NewEventServiceHandler(&eventService{api: a}, options...))
+	mux.HandleFunc("POST "+EventsPath+"{topic}", a.postEvents)
 }
 
 // interceptor says who is calling before a method runs, and turns its error into Connect's after it.

@@ -51,6 +51,13 @@ type Event struct {
 	Fields []signal.Attribute
 }
 
+// Fields of a change that have a meaning of their own: what was changed, by whom, and what they said.
+const (
+	TargetField  = "target"
+	ActorField   = "actor"
+	MessageField = "message"
+)
+
 // Stored is an event in the log.
 type Stored struct {
 	Event
@@ -90,6 +97,9 @@ func Int(v int64) signal.Value { return signal.Value{Type: signal.TypeInt, Numbe
 func Double(v float64) signal.Value {
 	return signal.Value{Type: signal.TypeDouble, Number: math.Float64bits(v)}
 }
+
+// Float is the number of a double.
+func Float(v signal.Value) float64 { return math.Float64frombits(v.Number) }
 
 // Words is a value as people write it, and as [Query] compares it: numbers in decimal, booleans as true and false.
 func Words(v signal.Value) string {

@@ -78,8 +78,8 @@ func (t *topics) admit(namespace string, e *Event, now time.Time) *fault.Error {
 		case have == signal.TypeDouble && got == signal.TypeInt:
 			field.Value = Double(float64(int64(field.Value.Number)))
 		case have != got:
-			return fault.New(fault.Invalid, "event.field_type", "it is of type %s, and the topic %q has it as %s", typeName(got), e.Topic, typeName(have)).
-				At("fields."+field.Key).Hinted("send it as %s, or under another name", typeName(have))
+			return fault.New(fault.Invalid, "event.field_type", "it is of type %s, and the topic %q has it as %s", TypeName(got), e.Topic, TypeName(have)).
+				At("fields."+field.Key).Hinted("send it as %s, or under another name", TypeName(have))
 		}
 	}
 	if t.known[key] == nil {
@@ -96,7 +96,8 @@ func (t *topics) admit(namespace string, e *Event, now time.Time) *fault.Error {
 	return nil
 }
 
-func typeName(t signal.ValueType) string {
+// TypeName is the word for a type of a field: string, bool, int or double.
+func TypeName(t signal.ValueType) string {
 	switch t {
 	case signal.TypeBool:
 		return "bool"
@@ -111,7 +112,7 @@ func typeName(t signal.ValueType) string {
 
 func parseType(name string) (signal.ValueType, bool) {
 	for _, t := range []signal.ValueType{signal.TypeString, signal.TypeBool, signal.TypeInt, signal.TypeDouble} {
-		if typeName(t) == name {
+		if TypeName(t) == name {
 			return t, true
 		}
 	}
@@ -162,7 +163,7 @@ func (t *topics) save(always bool) error {
 	for _, topic := range t.known {
 		r := topicRecord{Namespace: topic.Namespace, Name: topic.Name, First: topic.First.UTC(), Last: topic.Last.UTC(), Events: topic.Events, Fields: map[string]string{}}
 		for name, kind := range topic.Fields {
-			r.Fields[name] = typeName(kind)
+			r.Fields[name] = TypeName(kind)
 		}
 		records = append(records, r)
 	}
