@@ -64,7 +64,10 @@ func (o *options) check() error {
 	if o.http, err = freeAddress("http-listen", o.http); err != nil {
 		return err
 	}
-	o.grpc, err = freeAddress("grpc-listen", o.grpc)
+	if o.grpc, err = freeAddress("grpc-listen", o.grpc); err != nil {
+		return err
+	}
+	o.otlp, err = freeAddress("otlp-listen", o.otlp)
 	return err
 }
 
@@ -72,7 +75,7 @@ func (o *options) check() error {
 func freeAddress(name, address string) (string, error) {
 	listener, err := net.Listen("tcp", address)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return "", fmt.Errorf("%s is in use: something listens there, such as another demo or another Gantry server\n  stop it, or take any free ports: make demo DEMO_FLAGS='-http-listen 127.0.0.1:0 -grpc-listen 127.0.0.1:0'", address)
+		return "", fmt.Errorf("%s is in use: something listens there, such as another demo or another Gantry server\n  stop it, or take any free ports: make demo DEMO_FLAGS='-http-listen 127.0.0.1:0 -grpc-listen 127.0.0.1:0 -otlp-listen 127.0.0.1:0'", address)
 	}
 	if err != nil {
 		return "", fmt.Errorf("-%s: %w", name, err)
@@ -101,7 +104,7 @@ type fleet struct {
 func newFleet(o options, folder string, out io.Writer, kill <-chan struct{}) *fleet {
 	f := &fleet{options: o, folder: folder, out: out, kill: kill}
 	f.server = f.process("server", o.gantry, serverPause, "server", "--dev", "--data", filepath.Join(folder, "data"),
-		"--http-listen", o.http, "--grpc-listen", o.grpc)
+		"--http-listen", o.http, "--grpc-listen", o.grpc, "--otlp-grpc-listen", o.otlp)
 	numbers := map[string]int{}
 	for _, m := range members() {
 		numbers[m.service]++
@@ -116,7 +119,7 @@ func newFleet(o options, folder string, out io.Writer, kill <-chan struct{}) *fl
 
 func (f *fleet) process(name, path string, pause time.Duration, args ...string) *process {
 	return &process{name: name, path: path, args: args, pause: pause, log: filepath.Join(f.logs(), name+".log"),
-		env: []string{"GANTRY_GRPC_ADDRESS=" + f.grpc, "GANTRY_SNAPSHOT_FOLDER=" + filepath.Join(f.folder, "snapshots"), telemetry.EndpointVariable + "=" + f.otlp}}
+		env: []string{"GANTRY_GRPC_ADDRESS=" + f.grpc, "GANTRY_SNAPSHOT_FOLDER=" + filepath.Join(f.folder, "snapshots"), telemetry.EndpointVariable + "=http://" + f.otlp}}
 }
 
 func (f *fleet) logs() string { return filepath.Join(f.folder, "logs") }

@@ -51,7 +51,7 @@ func run(args []string, out, errOut io.Writer) int {
 	flags.StringVar(&o.try, "try", "examples/lending/try", "`folder` of the manifests to try")
 	flags.StringVar(&o.http, "http-listen", "127.0.0.1:8848", "the server's HTTP `address`; port 0 is any free one")
 	flags.StringVar(&o.grpc, "grpc-listen", "127.0.0.1:9848", "the server's gRPC `address`; port 0 is any free one")
-	flags.StringVar(&o.otlp, "otlp", "http://127.0.0.1:4317", "the `URL` where the fleet sends its traces and metrics by OTLP over gRPC; empty: nowhere")
+	flags.StringVar(&o.otlp, "otlp-listen", "127.0.0.1:4317", "the server's `address` for OTLP over gRPC, where the fleet sends its traces and metrics; port 0 is any free one")
 	flags.DurationVar(&o.length, "for", 0, "end after this `time` of load; exits with 0 if loans were granted, none failed, and nothing died")
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
