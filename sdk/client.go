@@ -44,6 +44,7 @@ type Client struct {
 	cancel   context.CancelFunc
 	running  sync.WaitGroup
 	saver    *saver
+	events   events
 
 	mu     sync.Mutex
 	closed bool
@@ -97,6 +98,7 @@ func Connect(ctx context.Context, options ...Option) (*Client, error) {
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.outbox.reset()
+	c.events.init(c)
 	c.saver = openSaver(c)
 	c.running.Go(c.run)
 	if s.wait {
@@ -144,7 +146,7 @@ func (c *Client) WaitConnected(ctx context.Context) error {
 	}
 }
 
-// Close deregisters what is registered (bounded by 2 s; without a session it is left to end by its ttl), ends the session, saves the local
+// Close deregisters what is registered and sends the events that wait (both bounded by 2 s; without a session instances are left to end by their ttl, and events are dropped), ends the session, saves the local
 // snapshot and stops everything. Subscriptions, documents and bindings keep their last values. Closing twice does nothing.
 // It must not be called from an OnChange or Watch function of the same client, which it waits for.
 func (c *Client) Close() error {
@@ -160,11 +162,15 @@ func (c *Client) Close() error {
 	}
 	open := c.link != nil
 	c.mu.Unlock()
+	ctx, cancel := context.WithTimeout(c.ctx, closeTimeout)
 	if open && len(registrations) > 0 {
-		ctx, cancel := context.WithTimeout(c.ctx, closeTimeout)
 		c.deregister(ctx, registrations)
-		cancel()
 	}
+	if !open {
+		cancel() // nobody is there to send events to
+	}
+	c.events.close(ctx)
+	cancel()
 
 	c.mu.Lock()
 	c.closed = true

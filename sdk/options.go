@@ -90,6 +90,7 @@ type settings struct {
 	folderSet    bool
 	snapshotKey  []byte
 	snapshotWait time.Duration
+	traceparent  func(context.Context) string
 	dialer       func(ctx context.Context, address string) (net.Conn, error)
 	wait         bool
 	errs         []error

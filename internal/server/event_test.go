@@ -13,8 +13,8 @@ import (
 	"github.com/gantry-platform/gantry/internal/server"
 )
 
-// post sends events by plain HTTP.
-func post(t *testing.T, s *server.Server, path, body string, headers ...string) (int, string) {
+// postEvents sends events by plain HTTP.
+func postEvents(t *testing.T, s *server.Server, path, body string, headers ...string) (int, string) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+s.HTTPAddress()+path, strings.NewReader(body))
 	if err != nil {
@@ -76,7 +76,7 @@ func TestEventsByHTTP(t *testing.T) {
 		{"/ns/nowhere/events/v1/loan.granted", ``, nil, 404, `"reason":"namespace.unknown"`},
 		{"/events/v1/loan.empty", ``, nil, 200, `{"stored":1,"known":0}`},
 	} {
-		if status, answer := post(t, s, c.path, c.body, c.headers...); status != c.status || !strings.Contains(answer, c.answer) {
+		if status, answer := postEvents(t, s, c.path, c.body, c.headers...); status != c.status || !strings.Contains(answer, c.answer) {
 			t.Errorf("%s %s: %d %s", c.path, c.body, status, answer)
 		}
 	}
@@ -144,13 +144,13 @@ func TestWhoMayEmitAndLook(t *testing.T) {
 			t.Errorf("%s: %d %s", c.method, status, answer)
 		}
 	}
-	if status, answer := post(t, s, "/events/v1/t", ``); status != 403 && status != 401 {
+	if status, answer := postEvents(t, s, "/events/v1/t", ``); status != 403 && status != 401 {
 		t.Errorf("nobody: %d %s", status, answer)
 	}
-	if status, answer := post(t, s, "/events/v1/t", ``, "Authorization", "Bearer "+service); status != 200 {
+	if status, answer := postEvents(t, s, "/events/v1/t", ``, "Authorization", "Bearer "+service); status != 200 {
 		t.Errorf("a service: %d %s", status, answer)
 	}
-	if status, answer := post(t, s, "/events/v1/t", `[{"trace_id": "x"}]`, "Authorization", "Bearer "+viewer); status != 403 {
+	if status, answer := postEvents(t, s, "/events/v1/t", `[{"trace_id": "x"}]`, "Authorization", "Bearer "+viewer); status != 403 {
 		t.Errorf("a viewer: %d %s", status, answer)
 	}
 }

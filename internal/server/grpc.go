@@ -41,6 +41,7 @@ func (s *Server) serveGRPC() {
 	}
 	s.grpc = grpc.NewServer(options...)
 	gantryv1.RegisterSessionServiceServer(s.grpc, s.api.Sessions())
+	gantryv1.RegisterEventServiceServer(s.grpc, s.api.EmitEvents())
 	s.nacosConnections.Register(s.grpc)
 	s.newJaeger().Register(s.grpc)
 	checks := health.NewServer()

@@ -240,3 +240,26 @@ func fieldMessage(v signal.Value) *gantryv1.FieldValue {
 		return &gantryv1.FieldValue{Value: &gantryv1.FieldValue_Text{Text: v.Text}}
 	}
 }
+
+// eventEmitter takes events on the gRPC port, where the sessions of the services are that send them. Questions are for the HTTP port.
+type eventEmitter struct {
+	gantryv1.UnimplementedEventServiceServer
+	api *API
+}
+
+// EmitEvents is the service for the gRPC port.
+func (a *API) EmitEvents() gantryv1.EventServiceServer { return &eventEmitter{api: a} }
+
+// Emit implements the service.
+func (s *eventEmitter) Emit(ctx context.Context, r *gantryv1.EmitRequest) (*gantryv1.EmitResponse, error) {
+	ctx, err := s.api.identifyStream(ctx)
+	var answer *gantryv1.EmitResponse
+	if err == nil {
+		answer, err = (&eventService{s.api}).Emit(ctx, r)
+	}
+	if err != nil {
+		s.api.logInternal("gantry.v1.EventService/Emit", err)
+		return nil, grpcError(err)
+	}
+	return answer, nil
+}

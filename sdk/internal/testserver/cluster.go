@@ -37,6 +37,11 @@ type Cluster struct {
 	nodes     map[string]*Node
 	sessions  map[*session]struct{}
 	opened    int
+
+	emitted map[string]*gantryv1.BusinessEvent
+	emits   int
+	emitErr error
+	refused []string
 }
 
 type service struct {

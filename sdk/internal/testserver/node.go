@@ -56,6 +56,7 @@ func (c *Cluster) Listen(listener net.Listener, tls credentials.TransportCredent
 	}
 	server := grpc.NewServer(options...)
 	gantryv1.RegisterSessionServiceServer(server, n)
+	gantryv1.RegisterEventServiceServer(server, &emitter{cluster: c})
 	c.mu.Lock()
 	c.nodes[n.address] = n
 	n.server = server
@@ -68,6 +69,7 @@ func (c *Cluster) Listen(listener net.Listener, tls credentials.TransportCredent
 func (n *Node) Start() {
 	server, listener := grpc.NewServer(), bufconn.Listen(256<<10)
 	gantryv1.RegisterSessionServiceServer(server, n)
+	gantryv1.RegisterEventServiceServer(server, &emitter{cluster: n.cluster})
 	n.cluster.mu.Lock()
 	n.server, n.listener, n.leaving, n.frozen = server, listener, false, false
 	n.cluster.mu.Unlock()
