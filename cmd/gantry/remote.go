@@ -40,6 +40,7 @@ type remote struct {
 	cluster   gantryv1connect.ClusterServiceClient
 	topology  gantryv1connect.TopologyServiceClient
 	events    gantryv1connect.EventServiceClient
+	alerts    gantryv1connect.AlertServiceClient
 	// close lets go of connections that are not in use.
 	close func()
 }
@@ -191,6 +192,7 @@ func newRemote(to target, timeout time.Duration) (*remote, error) {
 		cluster:   gantryv1connect.NewClusterServiceClient(client, base, options),
 		topology:  gantryv1connect.NewTopologyServiceClient(client, base, options),
 		events:    gantryv1connect.NewEventServiceClient(client, base, options),
+		alerts:    gantryv1connect.NewAlertServiceClient(client, base, options),
 	}, nil
 }
 

@@ -81,13 +81,13 @@ func check(list *parse.ListNode) error {
 	return nil
 }
 
-// Execute writes the text. Errors are of values that a function cannot take.
+// Execute writes the text, which is valid UTF-8. Errors are of values that a function cannot take.
 func (t *Template) Execute(data Data) (string, error) {
 	w := &bounded{left: MaxText}
 	if err := t.parsed.Execute(w, data); err != nil {
 		return "", errors.New(strings.TrimPrefix(err.Error(), "template: text:"))
 	}
-	return w.text.String(), nil
+	return strings.ToValidUTF8(w.text.String(), "\uFFFD"), nil
 }
 
 type bounded struct {

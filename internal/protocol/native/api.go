@@ -12,6 +12,7 @@ import (
 	"github.com/gantry-platform/gantry/internal/instance"
 	"github.com/gantry-platform/gantry/internal/release"
 	"github.com/gantry-platform/gantry/internal/signal"
+	"github.com/gantry-platform/gantry/internal/signal/alert"
 	"github.com/gantry-platform/gantry/internal/signal/event"
 	"github.com/gantry-platform/gantry/internal/state"
 	gantryv1 "github.com/gantry-platform/gantry/sdk/api/gantry/v1"
@@ -26,7 +27,7 @@ type Peers interface {
 	Describe(ctx context.Context) map[string]*gantryv1.Node
 }
 
-// Options say what the protocol speaks for. All but Peers are required.
+// Options say what the protocol speaks for. All but Peers and Alerts are required.
 type Options struct {
 	Store     *state.Store
 	Access    *access.Manager
@@ -45,6 +46,8 @@ type Options struct {
 	Describe func() *gantryv1.Node
 	// Warnings are what an operator should look at.
 	Warnings func() []string
+	// Alerts evaluates alerts; nil where this node does not.
+	Alerts *alert.Engine
 }
 
 // API serves the native protocol.
@@ -80,6 +83,7 @@ func (a *API) Register(mux *http.ServeMux) {
 	mux.Handle(gantryv1connect.NewTopologyServiceHandler(&topologyService{api: a}, options...))
 	mux.Handle(gantryv1connect.NewEventServiceHandler(&eventService{api: a}, options...))
 	mux.HandleFunc("POST "+EventsPath+"{topic}", a.postEvents)
+	mux.Handle(gantryv1connect.NewAlertServiceHandler(&alertService{api: a}, options...))
 }
 
 // interceptor says who is calling before a method runs, and turns its error into Connect's after it.

@@ -6,6 +6,8 @@ import "time"
 const (
 	// MaxAlerts bounds the series of one rule: their record is one value of the state, of at most 1 MiB.
 	MaxAlerts = 500
+	// maxLabelValue bounds a label of an alert, in bytes; longer ones are shortened.
+	maxLabelValue = 512
 	// maxTransitions bounds the entries that one evaluation writes into the history: a rule of 500 series that flaps must not push out all others.
 	maxTransitions = 50
 	// MaxHistory and HistoryAge bound the history of a namespace.

@@ -190,6 +190,8 @@ func (c *condition) finding(ref Ref, s sample) finding {
 	for name, value := range set {
 		if value == "" {
 			delete(set, name)
+		} else {
+			set[name] = shorten(value, maxLabelValue)
 		}
 	}
 	set["alertname"], set["namespace"], set["severity"] = ref.Name, ref.Namespace, string(c.severity)
