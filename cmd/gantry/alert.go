@@ -450,12 +450,12 @@ is stored or told. At most seven days; beyond 1,000 evaluations the steps are lo
 		if err != nil {
 			return c.locate(m, err)
 		}
-		return c.answer(p, func() error { return c.printPreview(p) })
+		return c.answer(p, func() error { return c.printAlertPreview(p) })
 	})
 	return cmd
 }
 
-func (c *cli) printPreview(p *gantryv1.PreviewAlertResponse) error {
+func (c *cli) printAlertPreview(p *gantryv1.PreviewAlertResponse) error {
 	t := newTable("It would not have alerted.", col("ACTIVE"), col("FIRED"), col("ENDED"), number("PEAK"), col("LABELS"), wide("SUMMARY"))
 	for _, e := range p.GetEpisodes() {
 		labels := map[string]string{}

@@ -110,7 +110,7 @@ func (s *Server) warnings() []string {
 	if s.cluster == nil && len(s.store.Nodes()) > 1 {
 		all = append(all, "several nodes share the state without a cluster secret: beats that reach the wrong node are lost, and questions are answered by one node alone")
 	}
-	return all
+	return append(all, s.alertWarnings()...)
 }
 
 // slogLogger gives net/http's server a place for what it complains about.

@@ -128,6 +128,8 @@ func (t scrapedTargets) Targets(scope prometheusapi.Scope) []prometheusapi.Targe
 			LastError: one.LastError, LastScrape: one.Last, LastScrapeDuration: one.Took.Seconds(), Health: one.Health, ScrapeInterval: interval.String(), ScrapeTimeout: timeout.String()})
 	}
 	return targets
+func (s *Server) prometheusAPI() *prometheus.Handler {
+	return prometheus.New(prometheus.Options{Series: s.series, Access: s.access, Rules: alertRules{s}, Version: s.version, Logger: s.log.With("part", "prometheus")})
 }
 
 // completeMetrics refuses what cannot be kept.

@@ -29,6 +29,7 @@ import (
 	"github.com/gantry-platform/gantry/internal/protocol/peer"
 	"github.com/gantry-platform/gantry/internal/release"
 	"github.com/gantry-platform/gantry/internal/release/keyvalue"
+	"github.com/gantry-platform/gantry/internal/signal/alert"
 	"github.com/gantry-platform/gantry/internal/signal/red"
 	"github.com/gantry-platform/gantry/internal/signal/series"
 	"github.com/gantry-platform/gantry/internal/state"
@@ -77,6 +78,7 @@ type Server struct {
 	red     *red.Room
 	// redWritten is closed when the last figures are written; nil before the room runs.
 	redWritten chan struct{}
+	alerts     *alert.Engine
 
 	http       []*http.Server
 	dns        []*dns.Server
@@ -231,6 +233,11 @@ func (s *Server) buildRooms() error {
 		return err
 	}
 	apiOptions.Topology, apiOptions.Traces = s.red, s.signals.traces
+	apiOptions.Topology = s.red
+	if err := s.buildAlerts(nil); err != nil {
+		return err
+	}
+	apiOptions.Alerts = s.alerts
 	apiOptions.Instances = s.instances
 	s.api = native.New(apiOptions)
 	s.nacos = nacos.New(nacos.Options{Access: s.access, Instances: s.instances, Releases: s.releases, Logger: s.log.With("part", "nacos"), Nodes: s.nacosNodes})
@@ -284,6 +291,7 @@ func (s *Server) startRooms(ctx context.Context) error {
 	}
 	s.startRed()
 	s.feedChanges()
+	s.alerts.Start()
 	if s.cluster != nil {
 		s.workers.Go(func() { s.cluster.node.Keep(s.running, s.log) })
 	}
@@ -342,6 +350,9 @@ func (s *Server) Shutdown(ctx context.Context) {
 		s.nacos.Close()
 	}
 	s.closeSignals()
+	if s.alerts != nil {
+		s.alerts.Close()
+	}
 	if s.instances != nil {
 		logError(s.log, "closing the instances", s.instances.Close())
 	}

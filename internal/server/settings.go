@@ -94,6 +94,14 @@ type Settings struct {
 	EventsKafkaUser         string
 	EventsKafkaPassword     string
 	EventsKafkaPasswordFile string
+	AlertAllowNetworks      []string
+	ExternalURL             string
+
+	MetricsRetention       time.Duration
+	MetricsRetentionSize   Size
+	MetricsSeries          int
+	MetricsNamespaceSeries int
+	MetricsNameSeries      int
 
 	LogLevel    string
 	LogFormat   string
@@ -274,6 +282,9 @@ func (s *Settings) Bind() []Setting {
 	text(&s.EventsKafkaMechanism, "events-kafka-mechanism", kafka.ScramSHA512, "PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512.", "The one that never sends the password.")
 	secret(&s.EventsKafkaPassword, "events-kafka-password", "Password of that user.", "")
 	text(&s.EventsKafkaPasswordFile, "events-kafka-password-file", "", "File with that password.", "")
+	list(&s.AlertAllowNetworks, "alert-allow-networks", "Addresses and networks (CIDR) that notifications may go to although they are of this machine (loopback), its link, or where clouds serve credentials.",
+		"Empty: none. Whoever may publish a Receiver chooses where this node connects to; private networks are open in any case.")
+	text(&s.ExternalURL, "external-url", "", "URL by which people reach this server, for links in notifications.", "Empty: the node's own HTTP address.")
 
 	text(&s.LogLevel, "log-level", "info", "debug, info, warn or error.", "")
 	text(&s.LogFormat, "log-format", "text", "text or json.", "Text is for people; log collectors want json.")

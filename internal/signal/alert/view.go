@@ -17,6 +17,9 @@ type RuleView struct {
 	Version int64
 	Every   time.Duration
 	For     time.Duration
+	// KeepFiringFor is how long it fires beyond its end, and Severity that of an Alert.
+	KeepFiringFor time.Duration
+	Severity      string
 	// Expressions are what is asked.
 	Expressions []string
 	Health      Health
@@ -81,9 +84,10 @@ func (e *Engine) overview(namespace string, now time.Time) Overview {
 	for ref, s := range known {
 		view := RuleView{Ref: ref, Health: s.health, Node: s.node, Evaluated: s.evaluated, Took: s.took, Missed: s.missed, State: Inactive}
 		if r := c.rules[ref]; r != nil {
-			view.Version, view.Every, view.For = r.version, r.every, r.hold
+			view.Version, view.Every, view.For, view.KeepFiringFor = r.version, r.every, r.hold, r.keep
 			for _, condition := range r.conditions {
 				view.Expressions = append(view.Expressions, condition.expr)
+				view.Severity = string(condition.severity)
 			}
 			if r.broken != "" && view.Health.Failing == "" {
 				view.Health.Failing = "cannot be evaluated: " + r.broken
