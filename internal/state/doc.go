@@ -26,6 +26,9 @@
 //	datakey/<id>                              a sealed key that seals documents
 //	session/<ns>/<id>                         a session that holds locks
 //	ending/<ns>/<id>                          what is to be done with the keys of one that has ended
+//	alert/<ns>/<kind>/<name>                  the alerts of a document
+//	notified/<ns>/<16 hex>                    what a receiver was told of a group of alerts last
+//	transition/<ns>/<16 hex of time><id>      the history of alerts
 //	user/<name>, token/<id>, audit/<id>, meta/administrator
 //
 // # Imports

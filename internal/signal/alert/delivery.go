@@ -141,7 +141,12 @@ func (q *deliveryQueue) write(ctx context.Context, job *delivery, n *notice, ent
 			change.Put = append(change.Put, put)
 		}
 	}
-	modified, err := e.Store.Commit(ctx, change)
+	var modified int64
+	if !e.Store.Quorum() {
+		err = errors.New("no quorum")
+	} else {
+		modified, err = e.Store.Commit(ctx, change)
+	}
 	switch {
 	case err == nil:
 		n.modified = modified

@@ -79,3 +79,10 @@ func Expectation(weeks ...float64) float64 {
 	}
 	return expectation(history)
 }
+
+// Tells reports whether this node tells of the alerts of a namespace.
+func (e *Engine) Tells(namespace string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.tellers[namespace] != nil
+}

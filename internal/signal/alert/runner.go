@@ -104,41 +104,48 @@ func (r *runner) run() {
 // evaluate is one evaluation, from the question to what is written and shown.
 func (r *runner) evaluate(ctx context.Context, at time.Time) {
 	e, rule := r.engine, r.rule.Load()
-	select {
-	case e.turns <- struct{}{}:
-		defer func() { <-e.turns }()
-	case <-ctx.Done():
-		return
-	}
 	began := time.Now()
-	queryCtx, cancel := context.WithTimeout(ctx, queryTimeout)
-	defer cancel()
-	found, err := rule.evaluate(queryCtx, e.ask(rule.ref.Namespace), at)
+	found, err := r.ask(ctx, rule, at)
 	if ctx.Err() != nil {
 		return
 	}
 	happened := r.notice(rule, at)
-	changed := len(happened) > 0
-	if failing := failure(err); failing != "" {
-		happened = append(happened, r.failing(failing, at)...)
+	changed := false
+	if err != nil {
+		happened = append(happened, r.failing(failure(err), at)...)
 	} else {
 		if r.health.Failing != "" {
 			happened = append(happened, Transition{At: at, What: aboutEvaluation, Message: "it can be evaluated again"})
 		}
-		changed = changed || r.health.Failing != "" || r.health.Waiting != found.waiting
-		r.health = Health{Waiting: found.waiting}
 		after, moved := step(r.alerts, found.alerts, timing{hold: rule.hold, keep: rule.keep, resolved: r.resolvedFor()}, at)
-		changed = changed || differs(r.alerts, after, moved)
-		r.alerts = after
+		changed = r.health.Waiting != found.waiting || differs(r.alerts, after, moved)
+		r.health, r.alerts = Health{Waiting: found.waiting}, after
 		r.nameChanges(ctx, rule, moved, at)
 		happened = append(happened, moved...)
-		r.record(queryCtx, rule, at)
 	}
 	r.persist(ctx, rule.ref, at, happened, changed || len(happened) > 0)
 	r.out.alerts(ctx, r.alerts, at)
 	took := time.Since(began)
 	e.metrics.evaluated(err == nil, took)
 	r.show(at, took)
+}
+
+// ask asks what the rule is about, in its turn.
+func (r *runner) ask(ctx context.Context, rule *rule, at time.Time) (found, error) {
+	e := r.engine
+	select {
+	case e.turns <- struct{}{}:
+		defer func() { <-e.turns }()
+	case <-ctx.Done():
+		return found{}, ctx.Err()
+	}
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
+	answer, err := rule.evaluate(ctx, e.ask(rule.ref.Namespace), at)
+	if err == nil {
+		r.record(ctx, rule, at)
+	}
+	return answer, err
 }
 
 func (r *runner) resolvedFor() time.Duration {
@@ -227,6 +234,9 @@ func (r *runner) persist(ctx context.Context, ref Ref, at time.Time, happened []
 		return
 	}
 	e := r.engine
+	if !e.Store.Quorum() {
+		return // waiting for the quorum would hold up the next evaluation
+	}
 	value, err := r.encode(at)
 	if err != nil {
 		r.health.Failing = "cannot be evaluated: " + err.Error()
