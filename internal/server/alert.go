@@ -21,7 +21,7 @@ import (
 	"github.com/gantry-platform/gantry/internal/signal/series"
 )
 
-// buildAlerts makes the room that alerts. Changes may be nil: then alerts name none.
+// buildAlerts makes the room that alerts.
 func (s *Server) buildAlerts(changes alert.Changes) error {
 	networks, err := alertNetworks(s.settings.AlertAllowNetworks)
 	if err != nil {

@@ -22,7 +22,7 @@ func publish(t *testing.T, s *server.Server, kind, name string, sensitive bool, 
 		kind, name, sensitive, base64.StdEncoding.EncodeToString([]byte(content))))
 }
 
-func get(t *testing.T, address string) string {
+func page(t *testing.T, address string) string {
 	t.Helper()
 	response, err := http.Get(address)
 	if err != nil {
@@ -99,18 +99,18 @@ func TestAlertsOfAWholeServer(t *testing.T) {
 
 	// Prometheus's own shapes, and the series.
 	base := "http://" + s.HTTPAddress() + "/prometheus/api/v1/"
-	if answer := get(t, base+"rules"); !strings.Contains(answer, `"name":"scrape-gone"`) || !strings.Contains(answer, `"state":"firing"`) || !strings.Contains(answer, `"health":"ok"`) {
+	if answer := page(t, base+"rules"); !strings.Contains(answer, `"name":"scrape-gone"`) || !strings.Contains(answer, `"state":"firing"`) || !strings.Contains(answer, `"health":"ok"`) {
 		t.Errorf("rules: %s", answer)
 	}
-	if answer := get(t, base+"alerts"); !strings.Contains(answer, `"alertname":"scrape-gone"`) {
+	if answer := page(t, base+"alerts"); !strings.Contains(answer, `"alertname":"scrape-gone"`) {
 		t.Errorf("alerts: %s", answer)
 	}
-	if answer := get(t, base+"query?query="+url.QueryEscape(`ALERTS{alertname="scrape-gone",alertstate="firing"}`)); !strings.Contains(answer, `"namespace":"default"`) {
+	if answer := page(t, base+"query?query="+url.QueryEscape(`ALERTS{alertname="scrape-gone",alertstate="firing"}`)); !strings.Contains(answer, `"namespace":"default"`) {
 		t.Errorf("ALERTS: %s", answer)
 	}
 	// Another namespace sees nothing of it.
 	call(t, s, "InstanceService/CreateNamespace", `{"name":"staging"}`)
-	if answer := get(t, "http://"+s.HTTPAddress()+"/ns/staging/prometheus/api/v1/alerts"); strings.Contains(answer, "scrape-gone") {
+	if answer := page(t, "http://"+s.HTTPAddress()+"/ns/staging/prometheus/api/v1/alerts"); strings.Contains(answer, "scrape-gone") {
 		t.Errorf("alerts of another namespace: %s", answer)
 	}
 }

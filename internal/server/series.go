@@ -113,7 +113,7 @@ func (d *scraped) Next(ctx context.Context) ([]series.Target, error) {
 
 // prometheusAPI is Prometheus's query API over the metrics.
 func (s *Server) prometheusAPI() *prometheusapi.Handler {
-	return prometheusapi.New(prometheusapi.Options{Series: s.series, Access: s.access, Targets: scrapedTargets{s.scraper}, Version: s.version, Logger: s.log.With("part", "prometheus")})
+	return prometheusapi.New(prometheusapi.Options{Series: s.series, Access: s.access, Targets: scrapedTargets{s.scraper}, Rules: alertRules{s}, Version: s.version, Logger: s.log.With("part", "prometheus")})
 }
 
 // scrapedTargets shows what this node scrapes in Prometheus's shape.
@@ -128,8 +128,6 @@ func (t scrapedTargets) Targets(scope prometheusapi.Scope) []prometheusapi.Targe
 			LastError: one.LastError, LastScrape: one.Last, LastScrapeDuration: one.Took.Seconds(), Health: one.Health, ScrapeInterval: interval.String(), ScrapeTimeout: timeout.String()})
 	}
 	return targets
-func (s *Server) prometheusAPI() *prometheus.Handler {
-	return prometheus.New(prometheus.Options{Series: s.series, Access: s.access, Rules: alertRules{s}, Version: s.version, Logger: s.log.With("part", "prometheus")})
 }
 
 // completeMetrics refuses what cannot be kept.

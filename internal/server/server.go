@@ -233,8 +233,7 @@ func (s *Server) buildRooms() error {
 		return err
 	}
 	apiOptions.Topology, apiOptions.Traces = s.red, s.signals.traces
-	apiOptions.Topology = s.red
-	if err := s.buildAlerts(nil); err != nil {
+	if err := s.buildAlerts(alertChanges{s.events.room}); err != nil {
 		return err
 	}
 	apiOptions.Alerts = s.alerts

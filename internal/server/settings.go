@@ -71,18 +71,6 @@ type Settings struct {
 	ScrapeInterval          time.Duration
 	ScrapeTimeout           time.Duration
 	ScrapeSamples           int
-	OTLPGRPCListen          string
-	OTLPHTTPListen          string
-	TracesMemory            Size
-	TracesRetention         time.Duration
-	TracesRetentionSize     Size
-	TracesSampleShare       float64
-	TracesSampleSlow        time.Duration
-	MetricsRetention        time.Duration
-	MetricsRetentionSize    Size
-	MetricsSeries           int
-	MetricsNamespaceSeries  int
-	MetricsNameSeries       int
 	EventsMaxAge            time.Duration
 	EventsMaxSize           Size
 	EventsRate              int
@@ -96,12 +84,6 @@ type Settings struct {
 	EventsKafkaPasswordFile string
 	AlertAllowNetworks      []string
 	ExternalURL             string
-
-	MetricsRetention       time.Duration
-	MetricsRetentionSize   Size
-	MetricsSeries          int
-	MetricsNamespaceSeries int
-	MetricsNameSeries      int
 
 	LogLevel    string
 	LogFormat   string

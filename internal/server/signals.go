@@ -62,7 +62,7 @@ func (s *Server) buildSignals() error {
 		return err
 	}
 	s.signals.ingest = ingest.New(ingest.Options{Store: s.signals.traces, Observers: []ingest.Observer{s.red}, Oldest: settings.TracesRetention, Logger: s.log.With("part", "ingest"), Registerer: s.metrics})
-	s.signals.receiver = otlp.New(otlp.Options{Traces: s.signals.ingest, Logs: s.red, Access: s.access, HasNamespace: s.instances.HasNamespace, Logger: s.log.With("part", "otlp")})
+	s.signals.receiver = otlp.New(otlp.Options{Traces: s.signals.ingest, Metrics: s.series, Logs: s.red, Access: s.access, HasNamespace: s.instances.HasNamespace, Logger: s.log.With("part", "otlp")})
 	return nil
 }
 

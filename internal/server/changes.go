@@ -1,0 +1,44 @@
+package server
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gantry-platform/gantry/internal/signal/alert"
+	"github.com/gantry-platform/gantry/internal/signal/event"
+	"github.com/gantry-platform/gantry/internal/signal/wire"
+)
+
+// alertChanges tells alerts what was changed before them, from the feed of changes.
+type alertChanges struct{ room *event.Room }
+
+// Changes implements [alert.Changes]. A release belongs to no service in the feed: it is named for every one, since a document may be read by all.
+func (c alertChanges) Changes(ctx context.Context, namespace string, services []string, since, until time.Time) ([]alert.Change, error) {
+	found, err := c.room.Changes(ctx, event.Query{Namespace: namespace, Since: since, Until: until, Limit: event.MaxLimit})
+	if err != nil {
+		return nil, err
+	}
+	var out []alert.Change
+	for _, e := range found.Events {
+		if e.Service != "" && len(services) > 0 && !slices.Contains(services, e.Service) {
+			continue
+		}
+		change := alert.Change{At: e.Time, Service: e.Service, Kind: e.Topic}
+		words := []string{e.Topic}
+		for _, f := range e.Fields {
+			switch text := wire.Text(f.Value); f.Key {
+			case event.ActorField:
+				change.Actor = text
+			case event.TargetField, event.MessageField:
+				words = append(words, text)
+			default:
+				words = append(words, f.Key+" "+text)
+			}
+		}
+		change.Summary = strings.Join(words, ": ")
+		out = append(out, change)
+	}
+	return out, nil
+}
