@@ -61,7 +61,8 @@ func (s *Server) servePeers() error {
 	}
 	service := &peer.Service{Store: s.store, Instances: s.instances, Releases: s.releases, Self: s.describe, Token: s.cluster.token,
 		Started: func() bool { return s.ready.Load() || s.stopping.Load() }}
-	s.peerServer = peer.NewServer(service, s.cluster.node.ServerTLS())
+	traces := &peer.TraceService{Ingest: s.signals.ingest, Traces: s.signals.traces, Started: service.Started}
+	s.peerServer = peer.NewServer(service, traces, s.cluster.node.ServerTLS())
 	s.workers.Go(func() {
 		if err := s.peerServer.Serve(s.listeners.peers); err != nil && !s.stopping.Load() {
 			s.fail(err)

@@ -232,7 +232,7 @@ func (s *Server) buildRooms() error {
 	if err := s.buildSignals(); err != nil {
 		return err
 	}
-	apiOptions.Topology, apiOptions.Traces = s.red, s.signals.traces
+	apiOptions.Topology, apiOptions.Traces = s.red, s.signals.reader
 	if err := s.buildAlerts(alertChanges{s.events.room}); err != nil {
 		return err
 	}

@@ -1,6 +1,8 @@
 package server
 
 import (
+	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -8,18 +10,25 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/cespare/xxhash/v2"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 
 	"github.com/gantry-platform/gantry/internal/protocol/edge"
 	"github.com/gantry-platform/gantry/internal/protocol/otlp"
+	"github.com/gantry-platform/gantry/internal/protocol/peer"
+	"github.com/gantry-platform/gantry/internal/signal"
+	"github.com/gantry-platform/gantry/internal/signal/fanout"
 	"github.com/gantry-platform/gantry/internal/signal/ingest"
 	"github.com/gantry-platform/gantry/internal/signal/trace"
+	"github.com/gantry-platform/gantry/internal/state"
 )
 
 // signals are the rooms of what services do, and the ports that they send it to.
 type signals struct {
-	traces   *trace.Store
+	traces *trace.Store
+	// reader reads the traces of all nodes.
+	reader   signal.TraceReader
 	ingest   *ingest.Room
 	receiver *otlp.Receiver
 	// grpcListener and httpListener are nil when their port is closed.
@@ -61,7 +70,13 @@ func (s *Server) buildSignals() error {
 	if s.signals.traces, err = trace.Open(options); err != nil {
 		return err
 	}
-	s.signals.ingest = ingest.New(ingest.Options{Store: s.signals.traces, Observers: []ingest.Observer{s.red}, Oldest: settings.TracesRetention, Logger: s.log.With("part", "ingest"), Registerer: s.metrics})
+	s.signals.reader = s.signals.traces
+	var router ingest.Router
+	if s.peers != nil {
+		router = &traceRouter{store: s.store, client: s.peers}
+		s.signals.reader = &fanout.Reader{Local: s.signals.traces, Others: s.peers.TraceReaders}
+	}
+	s.signals.ingest = ingest.New(ingest.Options{Store: s.signals.traces, Router: router, Observers: []ingest.Observer{s.red}, Oldest: settings.TracesRetention, Logger: s.log.With("part", "ingest"), Registerer: s.metrics})
 	s.signals.receiver = otlp.New(otlp.Options{Traces: s.signals.ingest, Metrics: s.series, Logs: s.red, Access: s.access, HasNamespace: s.instances.HasNamespace, Logger: s.log.With("part", "otlp")})
 	return nil
 }
@@ -119,4 +134,43 @@ func (s *Server) OTLPAddresses() (grpcAddress, httpAddress string) {
 		httpAddress = s.signals.httpListener.Addr().String()
 	}
 	return grpcAddress, httpAddress
+}
+
+// traceRouter finds the node that keeps a trace by rendezvous hashing over the live nodes (Thaler and Ravishankar, 1998): when one goes, only its own
+// traces move.
+type traceRouter struct {
+	store  *state.Store
+	client *peer.Client
+}
+
+// Owners implements [ingest.Router].
+func (r *traceRouter) Owners() func(id signal.TraceID) string {
+	self := r.store.Self().ID
+	var nodes []string
+	var hashes []uint64
+	for _, node := range r.store.Nodes() {
+		if node.PeerAddress != "" { // the others cannot be reached
+			nodes, hashes = append(nodes, node.ID), append(hashes, xxhash.Sum64String(node.ID))
+		}
+	}
+	return func(id signal.TraceID) string {
+		best, highest := self, uint64(0)
+		var key [24]byte
+		copy(key[8:], id[:])
+		for i, hash := range hashes {
+			binary.BigEndian.PutUint64(key[:], hash)
+			if score := xxhash.Sum64(key[:]); score >= highest {
+				best, highest = nodes[i], score
+			}
+		}
+		if best == self {
+			return ""
+		}
+		return best
+	}
+}
+
+// Forward implements [ingest.Router].
+func (r *traceRouter) Forward(ctx context.Context, node, namespace string, raw []byte) (ingest.Result, error) {
+	return r.client.Forward(ctx, node, namespace, raw)
 }

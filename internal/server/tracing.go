@@ -18,5 +18,5 @@ func (s *Server) newZipkin() *zipkin.Handler {
 
 // newJaeger answers questions for traces in Jaeger's language.
 func (s *Server) newJaeger() *jaeger.Handler {
-	return jaeger.New(jaeger.Options{Traces: s.signals.traces, Topology: s.red, Access: s.access, Logger: s.log.With("part", "jaeger")})
+	return jaeger.New(jaeger.Options{Traces: s.signals.reader, Topology: s.red, Access: s.access, Logger: s.log.With("part", "jaeger")})
 }

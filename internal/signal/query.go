@@ -22,9 +22,12 @@ type TraceQuery struct {
 	Instance, Version, Lane, Release string
 	// Attributes must all be there, on the span or its resource, with this text: numbers in decimal, booleans as true and false.
 	Attributes []Match
-	// Limit is the most traces answered, newest first. Default 20, at most 1,000.
+	// Limit is the most traces answered, newest first. Default [DefaultTraces], at most 1,000.
 	Limit int
 }
+
+// DefaultTraces is how many traces a search answers when it does not say.
+const DefaultTraces = 20
 
 // Match is a key and the text that its value must have.
 type Match struct{ Key, Text string }

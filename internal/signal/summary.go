@@ -1,6 +1,20 @@
 package signal
 
-import "time"
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// Ordered sorts spans by start, and leaves out those that are there twice because they were sent again.
+func Ordered(spans []Span) []Span {
+	slices.SortStableFunc(spans, func(a, b Span) int {
+		return cmp.Or(cmp.Compare(a.Start, b.Start), slices.Compare(a.ID[:], b.ID[:]))
+	})
+	return slices.CompactFunc(spans, func(a, b Span) bool {
+		return a.ID == b.ID && a.Start == b.Start && a.Duration == b.Duration && a.Name == b.Name && a.Kind == b.Kind
+	})
+}
 
 // Summarize makes a list's entry of a trace's spans, of which there is at least one, by start.
 func Summarize(spans []Span, matched []SpanID) TraceSummary {

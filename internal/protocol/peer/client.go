@@ -51,6 +51,15 @@ func dial(address string, config *tls.Config) (*grpc.ClientConn, error) {
 }
 
 func (c *Client) to(address string) (peerv1.PeerServiceClient, error) {
+	connection, err := c.connection(address)
+	if err != nil {
+		return nil, err
+	}
+	return peerv1.NewPeerServiceClient(connection), nil
+}
+
+// connection is the one to a node, made when it is first needed.
+func (c *Client) connection(address string) (*grpc.ClientConn, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	connection := c.connections[address]
@@ -61,7 +70,7 @@ func (c *Client) to(address string) (peerv1.PeerServiceClient, error) {
 		}
 		c.connections[address] = connection
 	}
-	return peerv1.NewPeerServiceClient(connection), nil
+	return connection, nil
 }
 
 // Close ends the connections.

@@ -15,6 +15,7 @@ import (
 	"github.com/gantry-platform/gantry/internal/instance"
 	"github.com/gantry-platform/gantry/internal/protocol/peer/peerv1"
 	"github.com/gantry-platform/gantry/internal/release"
+	"github.com/gantry-platform/gantry/internal/signal/ingest"
 	"github.com/gantry-platform/gantry/internal/state"
 	gantryv1 "github.com/gantry-platform/gantry/sdk/api/gantry/v1"
 )
@@ -38,11 +39,12 @@ type Service struct {
 const maxWait = instance.MaxDrainWait + 5*time.Second
 
 // NewServer makes the gRPC server for other nodes.
-func NewServer(service *Service, config *tls.Config) *grpc.Server {
-	server := grpc.NewServer(grpc.Creds(credentials.NewTLS(config)),
+func NewServer(service *Service, traces *TraceService, config *tls.Config) *grpc.Server {
+	server := grpc.NewServer(grpc.Creds(credentials.NewTLS(config)), grpc.MaxRecvMsgSize(ingest.MaxRequest+64<<10),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 10 * time.Second, Timeout: 5 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 2 * time.Second, PermitWithoutStream: true}))
 	peerv1.RegisterPeerServiceServer(server, service)
+	peerv1.RegisterTracePeerServiceServer(server, traces)
 	return server
 }
 

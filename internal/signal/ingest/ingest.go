@@ -45,7 +45,9 @@ type Store interface {
 
 // Options of a room.
 type Options struct {
-	Store     Store
+	Store Store
+	// Router is nil on a node alone.
+	Router    Router
 	Observers []Observer
 	// InFlight bounds the bytes of requests being worked on. Default 64 MiB.
 	InFlight int64
@@ -66,6 +68,7 @@ type Room struct {
 	left     *prometheus.CounterVec
 	refused  *prometheus.CounterVec
 	held     prometheus.Counter
+	strayed  prometheus.Counter
 }
 
 // New makes a room.
@@ -87,8 +90,9 @@ func New(options Options) *Room {
 		left: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "gantry_ingest_dropped_spans_total",
 			Help: "Spans of taken requests that are not kept: no_trace_id, no_span_id, future, old, or pressure (normal spans while memory was short; they are in the rates)."}, []string{"reason"}),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "gantry_ingest_refused_requests_total", Help: "Requests of which nothing was taken, by reason."}, []string{"reason"}),
-		held:    prometheus.NewCounter(prometheus.CounterOpts{Name: "gantry_ingest_held_requests_total", Help: "Requests that were answered late because memory was short."})}
-	options.Registerer.MustRegister(r.received, r.left, r.refused, r.held)
+		held:    prometheus.NewCounter(prometheus.CounterOpts{Name: "gantry_ingest_held_requests_total", Help: "Requests that were answered late because memory was short."}),
+		strayed: prometheus.NewCounter(prometheus.CounterOpts{Name: "gantry_ingest_strayed_requests_total", Help: "Parts of requests that this node kept because the node they belong to was away."})}
+	options.Registerer.MustRegister(r.received, r.left, r.refused, r.held, r.strayed)
 	for _, reason := range reasons {
 		r.left.WithLabelValues(reason) // a rate needs the zero
 	}
@@ -105,10 +109,10 @@ type Result struct {
 	Message string
 }
 
-// Traces takes an OTLP ExportTraceServiceRequest in protobuf, which nobody may change afterwards, and returns when it is durable.
+// Keep takes an OTLP ExportTraceServiceRequest in protobuf, which nobody may change afterwards, and returns when it is durable.
 //
 // Errors: Invalid "traces.malformed"; TooLarge "traces.too_large"; Exhausted "traces.too_fast"; Unavailable.
-func (r *Room) Traces(ctx context.Context, namespace string, raw []byte) (Result, error) {
+func (r *Room) Keep(ctx context.Context, namespace string, raw []byte) (Result, error) {
 	if len(raw) > MaxRequest {
 		r.refused.WithLabelValues("too_large").Inc()
 		return Result{}, fault.New(fault.TooLarge, "traces.too_large", "a request of %d bytes", len(raw)).Hinted("send at most %d bytes at once: fewer spans in a batch", MaxRequest)

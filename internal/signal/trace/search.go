@@ -18,8 +18,7 @@ import (
 )
 
 const (
-	defaultLimit = 20
-	maxLimit     = 1000
+	maxLimit = 1000
 	// maxConditions bounds the attributes of a query.
 	maxConditions = 16
 	defaultWindow = time.Hour
@@ -53,7 +52,7 @@ func (s *Store) complete(q *signal.TraceQuery) error {
 	if q.Until.Before(q.Since) {
 		return fault.New(fault.Invalid, "traces.time", "until %s is before since %s", q.Until.UTC().Format(time.RFC3339), q.Since.UTC().Format(time.RFC3339)).At("until")
 	}
-	q.Limit = cmp.Or(q.Limit, defaultLimit)
+	q.Limit = cmp.Or(q.Limit, signal.DefaultTraces)
 	return nil
 }
 
@@ -312,13 +311,7 @@ func (s *Store) spans(ctx context.Context, namespace string, id signal.TraceID, 
 		}
 		out = append(out, spans...)
 	}
-	slices.SortStableFunc(out, func(a, b signal.Span) int {
-		return cmp.Or(cmp.Compare(a.Start, b.Start), slices.Compare(a.ID[:], b.ID[:]))
-	})
-	// A span that was sent again is there twice, perhaps in two places.
-	return slices.CompactFunc(out, func(a, b signal.Span) bool {
-		return a.ID == b.ID && a.Start == b.Start && a.Duration == b.Duration && a.Name == b.Name && a.Kind == b.Kind
-	}), partial
+	return signal.Ordered(out), partial
 }
 
 func (s *Store) blockTrace(b *block, namespace string, id signal.TraceID, brief bool) ([]signal.Span, error) {

@@ -510,12 +510,15 @@ type Span struct {
 	Lane     string `protobuf:"bytes,14,opt,name=lane,proto3" json:"lane,omitempty"`
 	Release  string `protobuf:"bytes,15,opt,name=release,proto3" json:"release,omitempty"`
 	// The instrumentation.
-	Scope         string           `protobuf:"bytes,16,opt,name=scope,proto3" json:"scope,omitempty"`
-	TraceState    string           `protobuf:"bytes,17,opt,name=trace_state,json=traceState,proto3" json:"trace_state,omitempty"`
-	Attributes    []*SpanAttribute `protobuf:"bytes,18,rep,name=attributes,proto3" json:"attributes,omitempty"`
-	Resource      []*SpanAttribute `protobuf:"bytes,19,rep,name=resource,proto3" json:"resource,omitempty"`
-	Events        []*SpanEvent     `protobuf:"bytes,20,rep,name=events,proto3" json:"events,omitempty"`
-	Links         []*SpanLink      `protobuf:"bytes,21,rep,name=links,proto3" json:"links,omitempty"`
+	Scope      string           `protobuf:"bytes,16,opt,name=scope,proto3" json:"scope,omitempty"`
+	TraceState string           `protobuf:"bytes,17,opt,name=trace_state,json=traceState,proto3" json:"trace_state,omitempty"`
+	Attributes []*SpanAttribute `protobuf:"bytes,18,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	Resource   []*SpanAttribute `protobuf:"bytes,19,rep,name=resource,proto3" json:"resource,omitempty"`
+	Events     []*SpanEvent     `protobuf:"bytes,20,rep,name=events,proto3" json:"events,omitempty"`
+	Links      []*SpanLink      `protobuf:"bytes,21,rep,name=links,proto3" json:"links,omitempty"`
+	// Of W3C Trace Context and OTLP.
+	Flags         uint32 `protobuf:"varint,22,opt,name=flags,proto3" json:"flags,omitempty"`
+	Zone          string `protobuf:"bytes,23,opt,name=zone,proto3" json:"zone,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -695,6 +698,20 @@ func (x *Span) GetLinks() []*SpanLink {
 		return x.Links
 	}
 	return nil
+}
+
+func (x *Span) GetFlags() uint32 {
+	if x != nil {
+		return x.Flags
+	}
+	return 0
+}
+
+func (x *Span) GetZone() string {
+	if x != nil {
+		return x.Zone
+	}
+	return ""
 }
 
 type SpanAttribute struct {
@@ -917,6 +934,7 @@ type SpanLink struct {
 	TraceId       string                 `protobuf:"bytes,1,opt,name=trace_id,json=traceId,proto3" json:"trace_id,omitempty"`
 	SpanId        string                 `protobuf:"bytes,2,opt,name=span_id,json=spanId,proto3" json:"span_id,omitempty"`
 	Attributes    []*SpanAttribute       `protobuf:"bytes,3,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	TraceState    string                 `protobuf:"bytes,4,opt,name=trace_state,json=traceState,proto3" json:"trace_state,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -970,6 +988,13 @@ func (x *SpanLink) GetAttributes() []*SpanAttribute {
 		return x.Attributes
 	}
 	return nil
+}
+
+func (x *SpanLink) GetTraceState() string {
+	if x != nil {
+		return x.TraceState
+	}
+	return ""
 }
 
 type ListTraceNamesRequest struct {
@@ -1148,7 +1173,7 @@ const file_gantry_v1_trace_proto_rawDesc = "" +
 	"\x05until\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"S\n" +
 	"\x10GetTraceResponse\x12%\n" +
 	"\x05spans\x18\x01 \x03(\v2\x0f.gantry.v1.SpanR\x05spans\x12\x18\n" +
-	"\apartial\x18\x02 \x03(\tR\apartial\"\xc8\x05\n" +
+	"\apartial\x18\x02 \x03(\tR\apartial\"\xf2\x05\n" +
 	"\x04Span\x12\x19\n" +
 	"\btrace_id\x18\x01 \x01(\tR\atraceId\x12\x17\n" +
 	"\aspan_id\x18\x02 \x01(\tR\x06spanId\x12$\n" +
@@ -1174,7 +1199,9 @@ const file_gantry_v1_trace_proto_rawDesc = "" +
 	"attributes\x124\n" +
 	"\bresource\x18\x13 \x03(\v2\x18.gantry.v1.SpanAttributeR\bresource\x12,\n" +
 	"\x06events\x18\x14 \x03(\v2\x14.gantry.v1.SpanEventR\x06events\x12)\n" +
-	"\x05links\x18\x15 \x03(\v2\x13.gantry.v1.SpanLinkR\x05links\"\xc2\x01\n" +
+	"\x05links\x18\x15 \x03(\v2\x13.gantry.v1.SpanLinkR\x05links\x12\x14\n" +
+	"\x05flags\x18\x16 \x01(\rR\x05flags\x12\x12\n" +
+	"\x04zone\x18\x17 \x01(\tR\x04zone\"\xc2\x01\n" +
 	"\rSpanAttribute\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x04text\x18\x02 \x01(\tH\x00R\x04text\x12\x1a\n" +
@@ -1189,13 +1216,15 @@ const file_gantry_v1_trace_proto_rawDesc = "" +
 	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x128\n" +
 	"\n" +
 	"attributes\x18\x03 \x03(\v2\x18.gantry.v1.SpanAttributeR\n" +
-	"attributes\"x\n" +
+	"attributes\"\x99\x01\n" +
 	"\bSpanLink\x12\x19\n" +
 	"\btrace_id\x18\x01 \x01(\tR\atraceId\x12\x17\n" +
 	"\aspan_id\x18\x02 \x01(\tR\x06spanId\x128\n" +
 	"\n" +
 	"attributes\x18\x03 \x03(\v2\x18.gantry.v1.SpanAttributeR\n" +
-	"attributes\"\xc7\x01\n" +
+	"attributes\x12\x1f\n" +
+	"\vtrace_state\x18\x04 \x01(\tR\n" +
+	"traceState\"\xc7\x01\n" +
 	"\x15ListTraceNamesRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x18\n" +
 	"\aservice\x18\x02 \x01(\tR\aservice\x12\x12\n" +
