@@ -27,6 +27,7 @@ type api struct {
 	releases  gantryv1connect.ReleaseServiceClient
 	cluster   gantryv1connect.ClusterServiceClient
 	access    gantryv1connect.AccessServiceClient
+	traces    gantryv1connect.TraceServiceClient
 }
 
 // newAPI makes a client of the node at an address, in a network namespace.
@@ -40,6 +41,7 @@ func newAPI(t *testing.T, address, namespace string) *api {
 	a.releases = gantryv1connect.NewReleaseServiceClient(a.http, a.base, options)
 	a.cluster = gantryv1connect.NewClusterServiceClient(a.http, a.base, options)
 	a.access = gantryv1connect.NewAccessServiceClient(a.http, a.base, options)
+	a.traces = gantryv1connect.NewTraceServiceClient(a.http, a.base, options)
 	return a
 }
 

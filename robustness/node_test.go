@@ -27,7 +27,7 @@ type node struct {
 	// namespace is the network namespace that it runs in; empty is that of the tests.
 	namespace string
 
-	http, grpc, peer, cluster string // host:port
+	http, grpc, peer, cluster, otlp string // host:port
 
 	logPath string
 	process *exec.Cmd
@@ -50,6 +50,7 @@ func newNodeAt(t *testing.T, name, namespace, host string, args ...string) *node
 	n := &node{t: t, name: name, namespace: namespace, args: args, data: filepath.Join(dir, "data"), logPath: filepath.Join(dir, "log")}
 	n.http, n.grpc = net.JoinHostPort(host, "8848"), net.JoinHostPort(host, "9848")
 	n.peer, n.cluster = net.JoinHostPort(host, "2380"), net.JoinHostPort(host, "7848")
+	n.otlp = net.JoinHostPort(host, "4317")
 	n.api = newAPI(t, n.http, namespace)
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -116,7 +117,8 @@ func loopbackHost() string {
 func (n *node) arguments() []string {
 	host, _, _ := net.SplitHostPort(n.http)
 	return append([]string{"server", "--name", n.name, "--data", n.data, "--advertise", host,
-		"--http-listen", n.http, "--grpc-listen", n.grpc, "--peer-listen", n.peer, "--cluster-listen", n.cluster}, n.args...)
+		"--http-listen", n.http, "--grpc-listen", n.grpc, "--peer-listen", n.peer, "--cluster-listen", n.cluster,
+		"--otlp-grpc-listen", n.otlp, "--otlp-http-listen", net.JoinHostPort(host, "4318")}, n.args...)
 }
 
 // start starts the process. It does not wait until it serves; see [node.awaitReady].
