@@ -236,7 +236,9 @@ func (c *cli) eventTopicsCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "topics",
 		Short: "List topics, with the types of their fields",
-		Args:  arguments(0, 0),
+		Example: `  gantry event topics
+  gantry event topics -n prod -o json`,
+		Args: arguments(0, 0),
 		RunE: action(func(ctx context.Context, _ []string) error {
 			namespace, err := c.scope(false)
 			if err != nil {

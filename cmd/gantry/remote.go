@@ -38,6 +38,7 @@ type remote struct {
 	releases  gantryv1connect.ReleaseServiceClient
 	access    gantryv1connect.AccessServiceClient
 	cluster   gantryv1connect.ClusterServiceClient
+	traces    gantryv1connect.TraceServiceClient
 	topology  gantryv1connect.TopologyServiceClient
 	events    gantryv1connect.EventServiceClient
 	alerts    gantryv1connect.AlertServiceClient
@@ -190,6 +191,7 @@ func newRemote(to target, timeout time.Duration) (*remote, error) {
 		releases:  gantryv1connect.NewReleaseServiceClient(client, base, options),
 		access:    gantryv1connect.NewAccessServiceClient(client, base, options),
 		cluster:   gantryv1connect.NewClusterServiceClient(client, base, options),
+		traces:    gantryv1connect.NewTraceServiceClient(client, base, options),
 		topology:  gantryv1connect.NewTopologyServiceClient(client, base, options),
 		events:    gantryv1connect.NewEventServiceClient(client, base, options),
 		alerts:    gantryv1connect.NewAlertServiceClient(client, base, options),

@@ -64,9 +64,8 @@ releases. This program is the server and the commands to operate it.`,
 	add(groupRelease, c.applyCommand(), c.validateCommand(), c.diffCommand(), c.getCommand(), c.historyCommand(), c.releaseCommand(),
 		c.promoteCommand(), c.abortCommand(), c.rollbackCommand(), c.deleteCommand(), c.previewCommand(), c.appliedCommand(),
 		c.exportCommand(), c.importCommand())
-	add(groupSignal, c.topologyCommand(), c.redCommand(), c.endpointsCommand(), c.errorsCommand(), c.sendersCommand())
-	add(groupSignal, c.eventCommand(), c.changesCommand())
-	add(groupSignal, c.topologyCommand(), c.redCommand(), c.endpointsCommand(), c.errorsCommand(), c.sendersCommand(), c.alertCommand())
+	add(groupSignal, c.traceCommand(), c.topologyCommand(), c.redCommand(), c.endpointsCommand(), c.errorsCommand(), c.sendersCommand(), c.alertCommand(),
+		c.eventCommand(), c.changesCommand())
 	add(groupAccess, c.loginCommand(), c.logoutCommand(), c.whoamiCommand(), c.userCommand(), c.tokenCommand(), c.auditCommand())
 	add(groupOperate, c.serverCommand(), c.statusCommand(), c.clusterCommand(), c.keysCommand(), c.backupCommand(), c.restoreCommand(), c.migrateCommand())
 	add(groupSettings, c.completionCommand(), c.versionCommand())
