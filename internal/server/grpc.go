@@ -59,7 +59,7 @@ func (s *Server) servePeers() error {
 	if s.cluster == nil {
 		return nil
 	}
-	service := &peer.Service{Store: s.store, Instances: s.instances, Releases: s.releases, Self: s.describe, Token: s.cluster.token,
+	service := &peer.Service{Store: s.store, Instances: s.instances, Releases: s.releases, Series: s.series, Self: s.describe, Token: s.cluster.token,
 		Started: func() bool { return s.ready.Load() || s.stopping.Load() }}
 	traces := &peer.TraceService{Ingest: s.signals.ingest, Traces: s.signals.traces, Started: service.Started}
 	s.peerServer = peer.NewServer(service, traces, s.cluster.node.ServerTLS())

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"io"
 	"net"
 	"path/filepath"
 	"slices"
@@ -26,15 +27,35 @@ func (s *Server) openSeries() error {
 	if size == 0 {
 		size = -1
 	}
-	store, err := series.Open(series.Options{Dir: dir, Retention: s.settings.MetricsRetention, RetentionSize: size, Node: s.store.Self().Name,
+	options := series.Options{Dir: dir, Retention: s.settings.MetricsRetention, RetentionSize: size, Node: s.store.Self().Name,
 		Limits: series.Limits{Series: s.settings.MetricsSeries, NamespaceSeries: s.settings.MetricsNamespaceSeries, NameSeries: s.settings.MetricsNameSeries},
-		Logger: s.log.With("part", "series"), Registerer: s.metrics, DiskFree: s.store.DiskFree, MinimumFree: uint64(s.settings.MinimumFree)})
+		Logger: s.log.With("part", "series"), Registerer: s.metrics, DiskFree: s.store.DiskFree, MinimumFree: uint64(s.settings.MinimumFree)}
+	if s.cluster != nil {
+		options.Peers = seriesPeers{s}
+	}
+	store, err := series.Open(options)
 	if err != nil {
 		return fault.New(fault.Precondition, "series.cannot_open", "cannot open the metrics in %s: %v", dir, rootCause(err)).At("data").
 			Hinted("see that this user may write the folder and that its disk has room").Because(err)
 	}
 	s.series = store
 	return nil
+}
+
+// seriesPeers are the other nodes' metrics. The client to the nodes is made after the store of metrics, and before anybody asks.
+type seriesPeers struct{ server *Server }
+
+// Others implements series.Peers.
+func (p seriesPeers) Others() []series.Peer { return p.server.peers.Others() }
+
+// SelectSeries implements series.Peers.
+func (p seriesPeers) SelectSeries(ctx context.Context, id string, selection series.Selection) (io.ReadCloser, error) {
+	return p.server.peers.SelectSeries(ctx, id, selection)
+}
+
+// ListSeriesLabels implements series.Peers.
+func (p seriesPeers) ListSeriesLabels(ctx context.Context, id string, selection series.Selection, name string, limit int) ([]string, error) {
+	return p.server.peers.ListSeriesLabels(ctx, id, selection, name, limit)
 }
 
 // startSeries begins to scrape what this node owns of the fleet, and to keep the server's own figures.

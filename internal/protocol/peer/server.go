@@ -16,6 +16,7 @@ import (
 	"github.com/gantry-platform/gantry/internal/protocol/peer/peerv1"
 	"github.com/gantry-platform/gantry/internal/release"
 	"github.com/gantry-platform/gantry/internal/signal/ingest"
+	"github.com/gantry-platform/gantry/internal/signal/series"
 	"github.com/gantry-platform/gantry/internal/state"
 	gantryv1 "github.com/gantry-platform/gantry/sdk/api/gantry/v1"
 )
@@ -27,6 +28,8 @@ type Service struct {
 	Store     *state.Store
 	Instances *instance.Registry
 	Releases  *release.Releaser
+	// Series are this node's own metrics.
+	Series *series.Store
 	// Self answers this node's own figures.
 	Self func() *gantryv1.Node
 	// Started reports whether this node has read what it is asked about. Until then it only lets others join.

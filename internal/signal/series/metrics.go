@@ -14,6 +14,7 @@ type metrics struct {
 	drops        map[string]prometheus.Counter
 	queries      *prometheus.CounterVec
 	upkeepFailed prometheus.Counter
+	peersFailed  prometheus.Counter
 }
 
 func newMetrics(s *Store, registerer prometheus.Registerer) *metrics {
@@ -26,6 +27,8 @@ func newMetrics(s *Store, registerer prometheus.Registerer) *metrics {
 			Help: "Queries by outcome: success, invalid, too_large, timeout, refused, failed."}, []string{"outcome"}),
 		upkeepFailed: prometheus.NewCounter(prometheus.CounterOpts{Name: "gantry_series_upkeep_failures_total",
 			Help: "Times that cutting or compacting blocks failed or wanted more disk than there was."}),
+		peersFailed: prometheus.NewCounter(prometheus.CounterOpts{Name: "gantry_series_peer_failures_total",
+			Help: "Questions to other nodes' series that were not answered, so that an answer lacked them."}),
 	}
 	for _, reason := range Reasons() {
 		m.drops[reason] = drops.WithLabelValues(reason)
@@ -36,7 +39,7 @@ func newMetrics(s *Store, registerer prometheus.Registerer) *metrics {
 	gauge := func(name, help string, value func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
 	}
-	registerer.MustRegister(m.samples, drops, m.queries, m.upkeepFailed, tsdbFigures{s.inner},
+	registerer.MustRegister(m.samples, drops, m.queries, m.upkeepFailed, m.peersFailed, tsdbFigures{s.inner},
 		gauge("gantry_series_limit", "Series that may be in memory.", func() float64 { return float64(s.limits.Series) }),
 		gauge("gantry_series_queries_waiting", "Queries that wait for their turn.", func() float64 { return float64(s.gate.waiting()) }),
 		gauge("gantry_series_queries_running", "Queries that are worked out.", func() float64 { return float64(s.gate.running()) }),

@@ -42,6 +42,8 @@ type Options struct {
 	Registerer prometheus.Registerer
 	// Now is the clock. Default time.Now.
 	Now func() time.Time
+	// Peers are the other nodes, whose series questions are about too. Nil: this node is alone.
+	Peers Peers
 	// Upkeep is how often chunks are moved out of memory and blocks are cut. Default 1 minute, as Prometheus has it.
 	Upkeep time.Duration
 }
@@ -66,6 +68,8 @@ type Store struct {
 	gate        *gate
 	cardinality *cardinality
 	catalogue   catalogue
+	peers       Peers
+	answers     chan struct{}
 	metrics     *metrics
 	// inner are the figures of the TSDB and the engine, under Prometheus's names.
 	inner *prometheus.Registry
@@ -90,7 +94,8 @@ var (
 // folder cannot be written, the disk is full, or another process uses it.
 func Open(options Options) (*Store, error) {
 	s := &Store{dir: options.Dir, node: options.Node, limits: options.Limits.withDefaults(), query: options.Query.withDefaults(),
-		log: options.Logger, now: options.Now, diskFree: options.DiskFree, minimumFree: orDefault(options.MinimumFree, 256<<20)}
+		log: options.Logger, now: options.Now, diskFree: options.DiskFree, minimumFree: orDefault(options.MinimumFree, 256<<20),
+		peers: options.Peers, answers: make(chan struct{}, peerAnswers)}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}

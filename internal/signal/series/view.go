@@ -3,6 +3,7 @@ package series
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"github.com/prometheus/prometheus/model/exemplar"
 	"github.com/prometheus/prometheus/model/labels"
@@ -12,11 +13,13 @@ import (
 )
 
 // View is what a caller may see: one namespace, or all. It confines where series are selected, whatever the query says, so that no
-// wording of a query gets around it. It is a storage.SampleAndChunkQueryable and a storage.ExemplarQueryable.
+// wording of a query gets around it. In a cluster it is of the series of all live nodes; what a node cannot be asked for is a warning beside the answer. It is a storage.SampleAndChunkQueryable and a storage.ExemplarQueryable.
 type View struct {
 	store     *Store
 	namespace string
 	whole     bool
+	// alone: the other nodes are not asked.
+	alone bool
 }
 
 // Whole is the view of all namespaces and of what belongs to none.
@@ -66,10 +69,17 @@ func (v *View) Querier(since, until int64) (storage.Querier, error) {
 		return nil, err
 	}
 	q, err := v.store.db.Querier(since, until)
-	if err != nil || v.whole {
-		return q, err
+	if err != nil {
+		return nil, err
 	}
-	return &confinedQuerier{confinedLabels{v, q}, q}, nil
+	if !v.whole {
+		q = &confinedQuerier{confinedLabels{v, q}, q}
+	}
+	all := []storage.Querier{q}
+	for _, peer := range v.queriers(since, until) {
+		all = append(all, peer)
+	}
+	return storage.NewMergeQuerier(all, nil, storage.ChainedSeriesMerge), nil
 }
 
 // ChunkQuerier implements storage.ChunkQueryable.
@@ -78,10 +88,17 @@ func (v *View) ChunkQuerier(since, until int64) (storage.ChunkQuerier, error) {
 		return nil, err
 	}
 	q, err := v.store.db.ChunkQuerier(since, until)
-	if err != nil || v.whole {
-		return q, err
+	if err != nil {
+		return nil, err
 	}
-	return &confinedChunkQuerier{confinedLabels{v, q}, q}, nil
+	if !v.whole {
+		q = &confinedChunkQuerier{confinedLabels{v, q}, q}
+	}
+	all := []storage.ChunkQuerier{q}
+	for _, peer := range v.queriers(since, until) {
+		all = append(all, peerChunkQuerier{peer})
+	}
+	return storage.NewMergeChunkQuerier(all, nil, storage.NewCompactingChunkSeriesMerger(storage.ChainedSeriesMerge)), nil
 }
 
 // ExemplarQuerier implements storage.ExemplarQueryable.
@@ -145,4 +162,13 @@ func (c *confinedExemplars) Select(since, until int64, matchers ...[]*labels.Mat
 		return nil, nil
 	}
 	return c.inner.Select(since, until, confined...)
+}
+
+// cloned are texts that do not stand in the index's memory.
+func cloned(texts []string) []string {
+	copies := make([]string, len(texts))
+	for i, text := range texts {
+		copies[i] = strings.Clone(text)
+	}
+	return copies
 }

@@ -25,6 +25,58 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type SeriesMatcher_Type int32
+
+const (
+	SeriesMatcher_TYPE_EQUAL      SeriesMatcher_Type = 0
+	SeriesMatcher_TYPE_NOT_EQUAL  SeriesMatcher_Type = 1
+	SeriesMatcher_TYPE_REGEXP     SeriesMatcher_Type = 2
+	SeriesMatcher_TYPE_NOT_REGEXP SeriesMatcher_Type = 3
+)
+
+// Enum value maps for SeriesMatcher_Type.
+var (
+	SeriesMatcher_Type_name = map[int32]string{
+		0: "TYPE_EQUAL",
+		1: "TYPE_NOT_EQUAL",
+		2: "TYPE_REGEXP",
+		3: "TYPE_NOT_REGEXP",
+	}
+	SeriesMatcher_Type_value = map[string]int32{
+		"TYPE_EQUAL":      0,
+		"TYPE_NOT_EQUAL":  1,
+		"TYPE_REGEXP":     2,
+		"TYPE_NOT_REGEXP": 3,
+	}
+)
+
+func (x SeriesMatcher_Type) Enum() *SeriesMatcher_Type {
+	p := new(SeriesMatcher_Type)
+	*p = x
+	return p
+}
+
+func (x SeriesMatcher_Type) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (SeriesMatcher_Type) Descriptor() protoreflect.EnumDescriptor {
+	return file_gantry_peer_v1_peer_proto_enumTypes[0].Descriptor()
+}
+
+func (SeriesMatcher_Type) Type() protoreflect.EnumType {
+	return &file_gantry_peer_v1_peer_proto_enumTypes[0]
+}
+
+func (x SeriesMatcher_Type) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use SeriesMatcher_Type.Descriptor instead.
+func (SeriesMatcher_Type) EnumDescriptor() ([]byte, []int) {
+	return file_gantry_peer_v1_peer_proto_rawDescGZIP(), []int{10, 0}
+}
+
 type JoinRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -507,6 +559,340 @@ func (x *DescribeResponse) GetNode() *v1.Node {
 	return nil
 }
 
+// SeriesMatcher is a condition on a label.
+type SeriesMatcher struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Type          SeriesMatcher_Type     `protobuf:"varint,1,opt,name=type,proto3,enum=gantry.peer.v1.SeriesMatcher_Type" json:"type,omitempty"`
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Value         string                 `protobuf:"bytes,3,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SeriesMatcher) Reset() {
+	*x = SeriesMatcher{}
+	mi := &file_gantry_peer_v1_peer_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SeriesMatcher) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SeriesMatcher) ProtoMessage() {}
+
+func (x *SeriesMatcher) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_peer_v1_peer_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SeriesMatcher.ProtoReflect.Descriptor instead.
+func (*SeriesMatcher) Descriptor() ([]byte, []int) {
+	return file_gantry_peer_v1_peer_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *SeriesMatcher) GetType() SeriesMatcher_Type {
+	if x != nil {
+		return x.Type
+	}
+	return SeriesMatcher_TYPE_EQUAL
+}
+
+func (x *SeriesMatcher) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SeriesMatcher) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
+// SeriesSelection is what of the series is asked for.
+type SeriesSelection struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The one namespace that the asker may see; with whole it is all.
+	Namespace string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	Whole     bool   `protobuf:"varint,2,opt,name=whole,proto3" json:"whole,omitempty"`
+	// Milliseconds since 1970, both included.
+	Since         int64            `protobuf:"varint,3,opt,name=since,proto3" json:"since,omitempty"`
+	Until         int64            `protobuf:"varint,4,opt,name=until,proto3" json:"until,omitempty"`
+	Matchers      []*SeriesMatcher `protobuf:"bytes,5,rep,name=matchers,proto3" json:"matchers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SeriesSelection) Reset() {
+	*x = SeriesSelection{}
+	mi := &file_gantry_peer_v1_peer_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SeriesSelection) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SeriesSelection) ProtoMessage() {}
+
+func (x *SeriesSelection) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_peer_v1_peer_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SeriesSelection.ProtoReflect.Descriptor instead.
+func (*SeriesSelection) Descriptor() ([]byte, []int) {
+	return file_gantry_peer_v1_peer_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *SeriesSelection) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *SeriesSelection) GetWhole() bool {
+	if x != nil {
+		return x.Whole
+	}
+	return false
+}
+
+func (x *SeriesSelection) GetSince() int64 {
+	if x != nil {
+		return x.Since
+	}
+	return 0
+}
+
+func (x *SeriesSelection) GetUntil() int64 {
+	if x != nil {
+		return x.Until
+	}
+	return 0
+}
+
+func (x *SeriesSelection) GetMatchers() []*SeriesMatcher {
+	if x != nil {
+		return x.Matchers
+	}
+	return nil
+}
+
+type SelectSeriesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Selection     *SeriesSelection       `protobuf:"bytes,1,opt,name=selection,proto3" json:"selection,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SelectSeriesRequest) Reset() {
+	*x = SelectSeriesRequest{}
+	mi := &file_gantry_peer_v1_peer_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SelectSeriesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SelectSeriesRequest) ProtoMessage() {}
+
+func (x *SelectSeriesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_peer_v1_peer_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SelectSeriesRequest.ProtoReflect.Descriptor instead.
+func (*SelectSeriesRequest) Descriptor() ([]byte, []int) {
+	return file_gantry_peer_v1_peer_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *SelectSeriesRequest) GetSelection() *SeriesSelection {
+	if x != nil {
+		return x.Selection
+	}
+	return nil
+}
+
+type SelectSeriesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Frames        []byte                 `protobuf:"bytes,1,opt,name=frames,proto3" json:"frames,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SelectSeriesResponse) Reset() {
+	*x = SelectSeriesResponse{}
+	mi := &file_gantry_peer_v1_peer_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SelectSeriesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SelectSeriesResponse) ProtoMessage() {}
+
+func (x *SelectSeriesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_peer_v1_peer_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SelectSeriesResponse.ProtoReflect.Descriptor instead.
+func (*SelectSeriesResponse) Descriptor() ([]byte, []int) {
+	return file_gantry_peer_v1_peer_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *SelectSeriesResponse) GetFrames() []byte {
+	if x != nil {
+		return x.Frames
+	}
+	return nil
+}
+
+type ListSeriesLabelsRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Selection *SeriesSelection       `protobuf:"bytes,1,opt,name=selection,proto3" json:"selection,omitempty"`
+	// The label whose values are asked for; empty: the names of labels.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// At most so many; 0: all.
+	Limit         uint32 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSeriesLabelsRequest) Reset() {
+	*x = ListSeriesLabelsRequest{}
+	mi := &file_gantry_peer_v1_peer_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSeriesLabelsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSeriesLabelsRequest) ProtoMessage() {}
+
+func (x *ListSeriesLabelsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_peer_v1_peer_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSeriesLabelsRequest.ProtoReflect.Descriptor instead.
+func (*ListSeriesLabelsRequest) Descriptor() ([]byte, []int) {
+	return file_gantry_peer_v1_peer_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ListSeriesLabelsRequest) GetSelection() *SeriesSelection {
+	if x != nil {
+		return x.Selection
+	}
+	return nil
+}
+
+func (x *ListSeriesLabelsRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ListSeriesLabelsRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+type ListSeriesLabelsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Texts         []string               `protobuf:"bytes,1,rep,name=texts,proto3" json:"texts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSeriesLabelsResponse) Reset() {
+	*x = ListSeriesLabelsResponse{}
+	mi := &file_gantry_peer_v1_peer_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSeriesLabelsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSeriesLabelsResponse) ProtoMessage() {}
+
+func (x *ListSeriesLabelsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_peer_v1_peer_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSeriesLabelsResponse.ProtoReflect.Descriptor instead.
+func (*ListSeriesLabelsResponse) Descriptor() ([]byte, []int) {
+	return file_gantry_peer_v1_peer_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ListSeriesLabelsResponse) GetTexts() []string {
+	if x != nil {
+		return x.Texts
+	}
+	return nil
+}
+
 var File_gantry_peer_v1_peer_proto protoreflect.FileDescriptor
 
 const file_gantry_peer_v1_peer_proto_rawDesc = "" +
@@ -539,13 +925,41 @@ const file_gantry_peer_v1_peer_proto_rawDesc = "" +
 	"\areports\x18\x01 \x03(\v2\x18.gantry.v1.AppliedReportR\areports\"\x11\n" +
 	"\x0fDescribeRequest\"7\n" +
 	"\x10DescribeResponse\x12#\n" +
-	"\x04node\x18\x01 \x01(\v2\x0f.gantry.v1.NodeR\x04node2\x9b\x03\n" +
+	"\x04node\x18\x01 \x01(\v2\x0f.gantry.v1.NodeR\x04node\"\xc3\x01\n" +
+	"\rSeriesMatcher\x126\n" +
+	"\x04type\x18\x01 \x01(\x0e2\".gantry.peer.v1.SeriesMatcher.TypeR\x04type\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
+	"\x05value\x18\x03 \x01(\tR\x05value\"P\n" +
+	"\x04Type\x12\x0e\n" +
+	"\n" +
+	"TYPE_EQUAL\x10\x00\x12\x12\n" +
+	"\x0eTYPE_NOT_EQUAL\x10\x01\x12\x0f\n" +
+	"\vTYPE_REGEXP\x10\x02\x12\x13\n" +
+	"\x0fTYPE_NOT_REGEXP\x10\x03\"\xac\x01\n" +
+	"\x0fSeriesSelection\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x14\n" +
+	"\x05whole\x18\x02 \x01(\bR\x05whole\x12\x14\n" +
+	"\x05since\x18\x03 \x01(\x03R\x05since\x12\x14\n" +
+	"\x05until\x18\x04 \x01(\x03R\x05until\x129\n" +
+	"\bmatchers\x18\x05 \x03(\v2\x1d.gantry.peer.v1.SeriesMatcherR\bmatchers\"T\n" +
+	"\x13SelectSeriesRequest\x12=\n" +
+	"\tselection\x18\x01 \x01(\v2\x1f.gantry.peer.v1.SeriesSelectionR\tselection\".\n" +
+	"\x14SelectSeriesResponse\x12\x16\n" +
+	"\x06frames\x18\x01 \x01(\fR\x06frames\"\x82\x01\n" +
+	"\x17ListSeriesLabelsRequest\x12=\n" +
+	"\tselection\x18\x01 \x01(\v2\x1f.gantry.peer.v1.SeriesSelectionR\tselection\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
+	"\x05limit\x18\x03 \x01(\rR\x05limit\"0\n" +
+	"\x18ListSeriesLabelsResponse\x12\x14\n" +
+	"\x05texts\x18\x01 \x03(\tR\x05texts2\xdf\x04\n" +
 	"\vPeerService\x12A\n" +
 	"\x04Join\x12\x1b.gantry.peer.v1.JoinRequest\x1a\x1c.gantry.peer.v1.JoinResponse\x12D\n" +
 	"\x05Beats\x12\x1c.gantry.peer.v1.BeatsRequest\x1a\x1d.gantry.peer.v1.BeatsResponse\x12h\n" +
 	"\x11AwaitAcknowledged\x12(.gantry.peer.v1.AwaitAcknowledgedRequest\x1a).gantry.peer.v1.AwaitAcknowledgedResponse\x12J\n" +
 	"\aApplied\x12\x1e.gantry.peer.v1.AppliedRequest\x1a\x1f.gantry.peer.v1.AppliedResponse\x12M\n" +
-	"\bDescribe\x12\x1f.gantry.peer.v1.DescribeRequest\x1a .gantry.peer.v1.DescribeResponseBAZ?github.com/gantry-platform/gantry/internal/protocol/peer/peerv1b\x06proto3"
+	"\bDescribe\x12\x1f.gantry.peer.v1.DescribeRequest\x1a .gantry.peer.v1.DescribeResponse\x12[\n" +
+	"\fSelectSeries\x12#.gantry.peer.v1.SelectSeriesRequest\x1a$.gantry.peer.v1.SelectSeriesResponse0\x01\x12e\n" +
+	"\x10ListSeriesLabels\x12'.gantry.peer.v1.ListSeriesLabelsRequest\x1a(.gantry.peer.v1.ListSeriesLabelsResponseBAZ?github.com/gantry-platform/gantry/internal/protocol/peer/peerv1b\x06proto3"
 
 var (
 	file_gantry_peer_v1_peer_proto_rawDescOnce sync.Once
@@ -559,51 +973,67 @@ func file_gantry_peer_v1_peer_proto_rawDescGZIP() []byte {
 	return file_gantry_peer_v1_peer_proto_rawDescData
 }
 
-var file_gantry_peer_v1_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_gantry_peer_v1_peer_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_gantry_peer_v1_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_gantry_peer_v1_peer_proto_goTypes = []any{
-	(*JoinRequest)(nil),               // 0: gantry.peer.v1.JoinRequest
-	(*JoinResponse)(nil),              // 1: gantry.peer.v1.JoinResponse
-	(*BeatsRequest)(nil),              // 2: gantry.peer.v1.BeatsRequest
-	(*BeatsResponse)(nil),             // 3: gantry.peer.v1.BeatsResponse
-	(*AwaitAcknowledgedRequest)(nil),  // 4: gantry.peer.v1.AwaitAcknowledgedRequest
-	(*AwaitAcknowledgedResponse)(nil), // 5: gantry.peer.v1.AwaitAcknowledgedResponse
-	(*AppliedRequest)(nil),            // 6: gantry.peer.v1.AppliedRequest
-	(*AppliedResponse)(nil),           // 7: gantry.peer.v1.AppliedResponse
-	(*DescribeRequest)(nil),           // 8: gantry.peer.v1.DescribeRequest
-	(*DescribeResponse)(nil),          // 9: gantry.peer.v1.DescribeResponse
-	nil,                               // 10: gantry.peer.v1.JoinResponse.MembersEntry
-	(*v1.BeatRequest)(nil),            // 11: gantry.v1.BeatRequest
-	(*v1.BeatResponse)(nil),           // 12: gantry.v1.BeatResponse
-	(*v1.ServiceRef)(nil),             // 13: gantry.v1.ServiceRef
-	(*durationpb.Duration)(nil),       // 14: google.protobuf.Duration
-	(*v1.DocumentRef)(nil),            // 15: gantry.v1.DocumentRef
-	(*v1.AppliedReport)(nil),          // 16: gantry.v1.AppliedReport
-	(*v1.Node)(nil),                   // 17: gantry.v1.Node
+	(SeriesMatcher_Type)(0),           // 0: gantry.peer.v1.SeriesMatcher.Type
+	(*JoinRequest)(nil),               // 1: gantry.peer.v1.JoinRequest
+	(*JoinResponse)(nil),              // 2: gantry.peer.v1.JoinResponse
+	(*BeatsRequest)(nil),              // 3: gantry.peer.v1.BeatsRequest
+	(*BeatsResponse)(nil),             // 4: gantry.peer.v1.BeatsResponse
+	(*AwaitAcknowledgedRequest)(nil),  // 5: gantry.peer.v1.AwaitAcknowledgedRequest
+	(*AwaitAcknowledgedResponse)(nil), // 6: gantry.peer.v1.AwaitAcknowledgedResponse
+	(*AppliedRequest)(nil),            // 7: gantry.peer.v1.AppliedRequest
+	(*AppliedResponse)(nil),           // 8: gantry.peer.v1.AppliedResponse
+	(*DescribeRequest)(nil),           // 9: gantry.peer.v1.DescribeRequest
+	(*DescribeResponse)(nil),          // 10: gantry.peer.v1.DescribeResponse
+	(*SeriesMatcher)(nil),             // 11: gantry.peer.v1.SeriesMatcher
+	(*SeriesSelection)(nil),           // 12: gantry.peer.v1.SeriesSelection
+	(*SelectSeriesRequest)(nil),       // 13: gantry.peer.v1.SelectSeriesRequest
+	(*SelectSeriesResponse)(nil),      // 14: gantry.peer.v1.SelectSeriesResponse
+	(*ListSeriesLabelsRequest)(nil),   // 15: gantry.peer.v1.ListSeriesLabelsRequest
+	(*ListSeriesLabelsResponse)(nil),  // 16: gantry.peer.v1.ListSeriesLabelsResponse
+	nil,                               // 17: gantry.peer.v1.JoinResponse.MembersEntry
+	(*v1.BeatRequest)(nil),            // 18: gantry.v1.BeatRequest
+	(*v1.BeatResponse)(nil),           // 19: gantry.v1.BeatResponse
+	(*v1.ServiceRef)(nil),             // 20: gantry.v1.ServiceRef
+	(*durationpb.Duration)(nil),       // 21: google.protobuf.Duration
+	(*v1.DocumentRef)(nil),            // 22: gantry.v1.DocumentRef
+	(*v1.AppliedReport)(nil),          // 23: gantry.v1.AppliedReport
+	(*v1.Node)(nil),                   // 24: gantry.v1.Node
 }
 var file_gantry_peer_v1_peer_proto_depIdxs = []int32{
-	10, // 0: gantry.peer.v1.JoinResponse.members:type_name -> gantry.peer.v1.JoinResponse.MembersEntry
-	11, // 1: gantry.peer.v1.BeatsRequest.beats:type_name -> gantry.v1.BeatRequest
-	12, // 2: gantry.peer.v1.BeatsResponse.answers:type_name -> gantry.v1.BeatResponse
-	13, // 3: gantry.peer.v1.AwaitAcknowledgedRequest.service:type_name -> gantry.v1.ServiceRef
-	14, // 4: gantry.peer.v1.AwaitAcknowledgedRequest.wait:type_name -> google.protobuf.Duration
-	15, // 5: gantry.peer.v1.AppliedRequest.ref:type_name -> gantry.v1.DocumentRef
-	16, // 6: gantry.peer.v1.AppliedResponse.reports:type_name -> gantry.v1.AppliedReport
-	17, // 7: gantry.peer.v1.DescribeResponse.node:type_name -> gantry.v1.Node
-	0,  // 8: gantry.peer.v1.PeerService.Join:input_type -> gantry.peer.v1.JoinRequest
-	2,  // 9: gantry.peer.v1.PeerService.Beats:input_type -> gantry.peer.v1.BeatsRequest
-	4,  // 10: gantry.peer.v1.PeerService.AwaitAcknowledged:input_type -> gantry.peer.v1.AwaitAcknowledgedRequest
-	6,  // 11: gantry.peer.v1.PeerService.Applied:input_type -> gantry.peer.v1.AppliedRequest
-	8,  // 12: gantry.peer.v1.PeerService.Describe:input_type -> gantry.peer.v1.DescribeRequest
-	1,  // 13: gantry.peer.v1.PeerService.Join:output_type -> gantry.peer.v1.JoinResponse
-	3,  // 14: gantry.peer.v1.PeerService.Beats:output_type -> gantry.peer.v1.BeatsResponse
-	5,  // 15: gantry.peer.v1.PeerService.AwaitAcknowledged:output_type -> gantry.peer.v1.AwaitAcknowledgedResponse
-	7,  // 16: gantry.peer.v1.PeerService.Applied:output_type -> gantry.peer.v1.AppliedResponse
-	9,  // 17: gantry.peer.v1.PeerService.Describe:output_type -> gantry.peer.v1.DescribeResponse
-	13, // [13:18] is the sub-list for method output_type
-	8,  // [8:13] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	17, // 0: gantry.peer.v1.JoinResponse.members:type_name -> gantry.peer.v1.JoinResponse.MembersEntry
+	18, // 1: gantry.peer.v1.BeatsRequest.beats:type_name -> gantry.v1.BeatRequest
+	19, // 2: gantry.peer.v1.BeatsResponse.answers:type_name -> gantry.v1.BeatResponse
+	20, // 3: gantry.peer.v1.AwaitAcknowledgedRequest.service:type_name -> gantry.v1.ServiceRef
+	21, // 4: gantry.peer.v1.AwaitAcknowledgedRequest.wait:type_name -> google.protobuf.Duration
+	22, // 5: gantry.peer.v1.AppliedRequest.ref:type_name -> gantry.v1.DocumentRef
+	23, // 6: gantry.peer.v1.AppliedResponse.reports:type_name -> gantry.v1.AppliedReport
+	24, // 7: gantry.peer.v1.DescribeResponse.node:type_name -> gantry.v1.Node
+	0,  // 8: gantry.peer.v1.SeriesMatcher.type:type_name -> gantry.peer.v1.SeriesMatcher.Type
+	11, // 9: gantry.peer.v1.SeriesSelection.matchers:type_name -> gantry.peer.v1.SeriesMatcher
+	12, // 10: gantry.peer.v1.SelectSeriesRequest.selection:type_name -> gantry.peer.v1.SeriesSelection
+	12, // 11: gantry.peer.v1.ListSeriesLabelsRequest.selection:type_name -> gantry.peer.v1.SeriesSelection
+	1,  // 12: gantry.peer.v1.PeerService.Join:input_type -> gantry.peer.v1.JoinRequest
+	3,  // 13: gantry.peer.v1.PeerService.Beats:input_type -> gantry.peer.v1.BeatsRequest
+	5,  // 14: gantry.peer.v1.PeerService.AwaitAcknowledged:input_type -> gantry.peer.v1.AwaitAcknowledgedRequest
+	7,  // 15: gantry.peer.v1.PeerService.Applied:input_type -> gantry.peer.v1.AppliedRequest
+	9,  // 16: gantry.peer.v1.PeerService.Describe:input_type -> gantry.peer.v1.DescribeRequest
+	13, // 17: gantry.peer.v1.PeerService.SelectSeries:input_type -> gantry.peer.v1.SelectSeriesRequest
+	15, // 18: gantry.peer.v1.PeerService.ListSeriesLabels:input_type -> gantry.peer.v1.ListSeriesLabelsRequest
+	2,  // 19: gantry.peer.v1.PeerService.Join:output_type -> gantry.peer.v1.JoinResponse
+	4,  // 20: gantry.peer.v1.PeerService.Beats:output_type -> gantry.peer.v1.BeatsResponse
+	6,  // 21: gantry.peer.v1.PeerService.AwaitAcknowledged:output_type -> gantry.peer.v1.AwaitAcknowledgedResponse
+	8,  // 22: gantry.peer.v1.PeerService.Applied:output_type -> gantry.peer.v1.AppliedResponse
+	10, // 23: gantry.peer.v1.PeerService.Describe:output_type -> gantry.peer.v1.DescribeResponse
+	14, // 24: gantry.peer.v1.PeerService.SelectSeries:output_type -> gantry.peer.v1.SelectSeriesResponse
+	16, // 25: gantry.peer.v1.PeerService.ListSeriesLabels:output_type -> gantry.peer.v1.ListSeriesLabelsResponse
+	19, // [19:26] is the sub-list for method output_type
+	12, // [12:19] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_gantry_peer_v1_peer_proto_init() }
@@ -616,13 +1046,14 @@ func file_gantry_peer_v1_peer_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gantry_peer_v1_peer_proto_rawDesc), len(file_gantry_peer_v1_peer_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   11,
+			NumEnums:      1,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_gantry_peer_v1_peer_proto_goTypes,
 		DependencyIndexes: file_gantry_peer_v1_peer_proto_depIdxs,
+		EnumInfos:         file_gantry_peer_v1_peer_proto_enumTypes,
 		MessageInfos:      file_gantry_peer_v1_peer_proto_msgTypes,
 	}.Build()
 	File_gantry_peer_v1_peer_proto = out.File

@@ -26,6 +26,8 @@ const (
 	PeerService_AwaitAcknowledged_FullMethodName = "/gantry.peer.v1.PeerService/AwaitAcknowledged"
 	PeerService_Applied_FullMethodName           = "/gantry.peer.v1.PeerService/Applied"
 	PeerService_Describe_FullMethodName          = "/gantry.peer.v1.PeerService/Describe"
+	PeerService_SelectSeries_FullMethodName      = "/gantry.peer.v1.PeerService/SelectSeries"
+	PeerService_ListSeriesLabels_FullMethodName  = "/gantry.peer.v1.PeerService/ListSeriesLabels"
 )
 
 // PeerServiceClient is the client API for PeerService service.
@@ -44,6 +46,10 @@ type PeerServiceClient interface {
 	Applied(ctx context.Context, in *AppliedRequest, opts ...grpc.CallOption) (*AppliedResponse, error)
 	// Describe answers the receiver's own figures.
 	Describe(ctx context.Context, in *DescribeRequest, opts ...grpc.CallOption) (*DescribeResponse, error)
+	// SelectSeries answers the receiver's own series that match, as the frames of Prometheus's streamed remote read, cut anywhere.
+	SelectSeries(ctx context.Context, in *SelectSeriesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[SelectSeriesResponse], error)
+	// ListSeriesLabels answers the names of labels, or the values of one, of the receiver's own series that match.
+	ListSeriesLabels(ctx context.Context, in *ListSeriesLabelsRequest, opts ...grpc.CallOption) (*ListSeriesLabelsResponse, error)
 }
 
 type peerServiceClient struct {
@@ -104,6 +110,35 @@ func (c *peerServiceClient) Describe(ctx context.Context, in *DescribeRequest, o
 	return out, nil
 }
 
+func (c *peerServiceClient) SelectSeries(ctx context.Context, in *SelectSeriesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[SelectSeriesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &PeerService_ServiceDesc.Streams[0], PeerService_SelectSeries_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[SelectSeriesRequest, SelectSeriesResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type PeerService_SelectSeriesClient = grpc.ServerStreamingClient[SelectSeriesResponse]
+
+func (c *peerServiceClient) ListSeriesLabels(ctx context.Context, in *ListSeriesLabelsRequest, opts ...grpc.CallOption) (*ListSeriesLabelsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListSeriesLabelsResponse)
+	err := c.cc.Invoke(ctx, PeerService_ListSeriesLabels_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // PeerServiceServer is the server API for PeerService service.
 // All implementations must embed UnimplementedPeerServiceServer
 // for forward compatibility.
@@ -120,6 +155,10 @@ type PeerServiceServer interface {
 	Applied(context.Context, *AppliedRequest) (*AppliedResponse, error)
 	// Describe answers the receiver's own figures.
 	Describe(context.Context, *DescribeRequest) (*DescribeResponse, error)
+	// SelectSeries answers the receiver's own series that match, as the frames of Prometheus's streamed remote read, cut anywhere.
+	SelectSeries(*SelectSeriesRequest, grpc.ServerStreamingServer[SelectSeriesResponse]) error
+	// ListSeriesLabels answers the names of labels, or the values of one, of the receiver's own series that match.
+	ListSeriesLabels(context.Context, *ListSeriesLabelsRequest) (*ListSeriesLabelsResponse, error)
 	mustEmbedUnimplementedPeerServiceServer()
 }
 
@@ -144,6 +183,12 @@ func (UnimplementedPeerServiceServer) Applied(context.Context, *AppliedRequest) 
 }
 func (UnimplementedPeerServiceServer) Describe(context.Context, *DescribeRequest) (*DescribeResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Describe not implemented")
+}
+func (UnimplementedPeerServiceServer) SelectSeries(*SelectSeriesRequest, grpc.ServerStreamingServer[SelectSeriesResponse]) error {
+	return status.Error(codes.Unimplemented, "method SelectSeries not implemented")
+}
+func (UnimplementedPeerServiceServer) ListSeriesLabels(context.Context, *ListSeriesLabelsRequest) (*ListSeriesLabelsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListSeriesLabels not implemented")
 }
 func (UnimplementedPeerServiceServer) mustEmbedUnimplementedPeerServiceServer() {}
 func (UnimplementedPeerServiceServer) testEmbeddedByValue()                     {}
@@ -256,6 +301,35 @@ func _PeerService_Describe_Handler(srv interface{}, ctx context.Context, dec fun
 	return interceptor(ctx, in, info, handler)
 }
 
+func _PeerService_SelectSeries_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(SelectSeriesRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(PeerServiceServer).SelectSeries(m, &grpc.GenericServerStream[SelectSeriesRequest, SelectSeriesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type PeerService_SelectSeriesServer = grpc.ServerStreamingServer[SelectSeriesResponse]
+
+func _PeerService_ListSeriesLabels_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListSeriesLabelsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PeerServiceServer).ListSeriesLabels(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PeerService_ListSeriesLabels_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PeerServiceServer).ListSeriesLabels(ctx, req.(*ListSeriesLabelsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // PeerService_ServiceDesc is the grpc.ServiceDesc for PeerService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -283,7 +357,17 @@ var PeerService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "Describe",
 			Handler:    _PeerService_Describe_Handler,
 		},
+		{
+			MethodName: "ListSeriesLabels",
+			Handler:    _PeerService_ListSeriesLabels_Handler,
+		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "SelectSeries",
+			Handler:       _PeerService_SelectSeries_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "gantry/peer/v1/peer.proto",
 }
