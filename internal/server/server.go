@@ -367,11 +367,8 @@ func (s *Server) Shutdown(ctx context.Context) {
 	if s.peers != nil {
 		s.peers.Close()
 	}
-	s.closeSeries()
 	s.waitRed()
-	if s.series != nil {
-		logError(s.log, "closing the metrics", s.series.Close())
-	}
+	s.closeSeries()
 	if s.store != nil {
 		logError(s.log, "closing the state", s.store.Close())
 	}
