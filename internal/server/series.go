@@ -134,7 +134,7 @@ func (d *scraped) Next(ctx context.Context) ([]series.Target, error) {
 
 // prometheusAPI is Prometheus's query API over the metrics.
 func (s *Server) prometheusAPI() *prometheusapi.Handler {
-	return prometheusapi.New(prometheusapi.Options{Series: s.series, Access: s.access, Targets: scrapedTargets{s.scraper}, Rules: alertRules{s}, Version: s.version, Logger: s.log.With("part", "prometheus")})
+	return prometheusapi.New(prometheusapi.Options{Series: s.series, Access: s.access, Targets: scrapedTargets{s.scraper}, Rules: alertRules{s}, HasNamespace: s.instances.HasNamespace, Version: s.version, Logger: s.log.With("part", "prometheus")})
 }
 
 // scrapedTargets shows what this node scrapes in Prometheus's shape.

@@ -37,6 +37,8 @@ const (
 type Options struct {
 	Series *series.Store
 	Access edge.Authenticator
+	// HasNamespace tells whether a namespace is there, so that nothing is written into one that is not. Nil: any is.
+	HasNamespace func(string) bool
 	// Rules tells what is watched. Nil: nothing is.
 	Rules Rules
 	// Targets tells what is scraped. Nil: nothing is.

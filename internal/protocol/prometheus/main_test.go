@@ -68,7 +68,7 @@ func start(t testing.TB, open bool, options series.Options) *node {
 			t.Error(err)
 		}
 	})
-	n.http = httptest.NewServer(edge.Namespaces(prometheus.New(prometheus.Options{Series: n.series, Access: n.access, Rules: rules{}, Version: "test"})))
+	n.http = httptest.NewServer(edge.Namespaces(prometheus.New(prometheus.Options{Series: n.series, Access: n.access, Rules: rules{}, HasNamespace: func(name string) bool { return name != "nowhere" }, Version: "test"})))
 	t.Cleanup(n.http.Close)
 	n.fill()
 	return n

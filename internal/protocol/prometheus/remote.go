@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/prometheus/storage/remote"
 
 	"github.com/gantry-platform/gantry/internal/access"
+	"github.com/gantry-platform/gantry/internal/fault"
 	"github.com/gantry-platform/gantry/internal/protocol/edge"
 )
 
@@ -45,6 +46,9 @@ func (h *Handler) remoteWrite(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		namespace = edge.Namespace(ctx)
 		err = access.Require(ctx, access.Serve, namespace)
+	}
+	if err == nil && h.options.HasNamespace != nil && !h.options.HasNamespace(namespace) {
+		err = fault.New(fault.NotFound, "namespace.unknown", "no namespace %q", namespace).At("namespace").Hinted("make it: gantry namespace create %s", namespace)
 	}
 	if err == nil {
 		err = h.options.Series.Writable()

@@ -94,6 +94,9 @@ func TestRemoteWriteOfBothVersions(t *testing.T) {
 	if a := n.write("/ns/staging", marshal(t, first), "Content-Type", "application/x-protobuf", "X-Prometheus-Remote-Write-Version", "0.1.0"); a.status != http.StatusNoContent {
 		t.Fatalf("version 1: %d %s", a.status, a.body)
 	}
+	if a := n.write("/ns/nowhere", marshal(t, first), "Content-Type", "application/x-protobuf"); a.status != http.StatusNotFound {
+		t.Errorf("into a namespace that is not there: %d %s", a.status, a.body)
+	}
 	second := &writev2.Request{Symbols: []string{"", "__name__", "nodes", "Nodes there are."}, Timeseries: []writev2.TimeSeries{{
 		LabelsRefs: []uint32{1, 2}, Samples: []writev2.Sample{{Value: 3, Timestamp: now}}, Metadata: writev2.Metadata{Type: writev2.Metadata_METRIC_TYPE_GAUGE, HelpRef: 3}}}}
 	a := n.write("", marshal(t, second), "Content-Type", "application/x-protobuf;proto=io.prometheus.write.v2.Request", "X-Prometheus-Remote-Write-Version", "2.0.0")

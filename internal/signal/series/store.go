@@ -82,6 +82,8 @@ type Store struct {
 
 	stop    context.CancelFunc
 	workers sync.WaitGroup
+	// readers is held for reading by open queriers: the TSDB takes the memory that they read from with it when it closes.
+	readers sync.RWMutex
 }
 
 var (
@@ -167,7 +169,22 @@ func (s *Store) Close() error {
 		// Its locks may be held for ever. The log on disk has what was acknowledged.
 		return nil
 	}
+	s.readers.Lock()
+	defer s.readers.Unlock()
 	return errors.Join(s.engine.Close(), s.db.Close())
+}
+
+// hold keeps the store open until release is called, which may be more than once.
+func (s *Store) hold() (release func(), err error) {
+	if !s.readers.TryRLock() { // it closes
+		return nil, s.askable("")
+	}
+	release = sync.OnceFunc(s.readers.RUnlock)
+	if err := s.askable(""); err != nil {
+		release()
+		return nil, err
+	}
+	return release, nil
 }
 
 // unwritable says why nothing is taken, or nil.

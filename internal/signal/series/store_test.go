@@ -535,3 +535,35 @@ func matcher(t testing.TB, name, value string) []*labels.Matcher {
 	}
 	return []*labels.Matcher{m}
 }
+
+func TestClosingWaitsForWhoReads(t *testing.T) {
+	s, now := open(t, series.Options{}), time.Now()
+	put(t, s, set("__name__", "a", "namespace", "default"), now, 7)
+	q, err := s.In("default").Querier(now.Add(-time.Minute).UnixMilli(), now.UnixMilli())
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed := make(chan error, 1)
+	go func() { closed <- s.Close() }()
+	eventually(t, "new questions are refused", func() bool {
+		_, _, err := s.Instant(context.Background(), "a", now)
+		return fault.Is(err, fault.Unavailable)
+	})
+	set := q.Select(context.Background(), false, nil, matcher(t, "__name__", "a")...)
+	if !set.Next() || set.Err() != nil {
+		t.Errorf("what reads already finds nothing: %v", set.Err())
+	}
+	select {
+	case err := <-closed:
+		t.Errorf("the store closed under a reader: %v", err)
+	default:
+	}
+	if err := errors.Join(q.Close(), <-closed); err != nil {
+		t.Error(err)
+	}
+	if a := s.Appender(context.Background()); a == nil {
+		t.Error("no appender")
+	} else if _, err := a.Append(0, labels.FromStrings("__name__", "a"), now.UnixMilli(), 1); !fault.Is(err, fault.Unavailable) {
+		t.Errorf("a sample for a closed store: %v", err)
+	}
+}

@@ -65,13 +65,16 @@ func (v *View) confined(matchers []*labels.Matcher) []*labels.Matcher {
 
 // Querier implements storage.Queryable.
 func (v *View) Querier(since, until int64) (storage.Querier, error) {
-	if err := v.store.askable(""); err != nil {
+	release, err := v.store.hold()
+	if err != nil {
 		return nil, err
 	}
 	q, err := v.store.db.Querier(since, until)
 	if err != nil {
+		release()
 		return nil, err
 	}
+	q = &heldQuerier{q, release}
 	if !v.whole {
 		q = &confinedQuerier{confinedLabels{v, q}, q}
 	}
@@ -84,13 +87,16 @@ func (v *View) Querier(since, until int64) (storage.Querier, error) {
 
 // ChunkQuerier implements storage.ChunkQueryable.
 func (v *View) ChunkQuerier(since, until int64) (storage.ChunkQuerier, error) {
-	if err := v.store.askable(""); err != nil {
+	release, err := v.store.hold()
+	if err != nil {
 		return nil, err
 	}
 	q, err := v.store.db.ChunkQuerier(since, until)
 	if err != nil {
+		release()
 		return nil, err
 	}
+	q = &heldChunkQuerier{q, release}
 	if !v.whole {
 		q = &confinedChunkQuerier{confinedLabels{v, q}, q}
 	}
@@ -111,6 +117,28 @@ func (v *View) ExemplarQuerier(ctx context.Context) (storage.ExemplarQuerier, er
 		return q, err
 	}
 	return &confinedExemplars{v, q}, nil
+}
+
+// heldQuerier keeps the store open until it is closed.
+type heldQuerier struct {
+	storage.Querier
+	release func()
+}
+
+func (h *heldQuerier) Close() error {
+	defer h.release()
+	return h.Querier.Close()
+}
+
+// heldChunkQuerier is heldQuerier in chunks.
+type heldChunkQuerier struct {
+	storage.ChunkQuerier
+	release func()
+}
+
+func (h *heldChunkQuerier) Close() error {
+	defer h.release()
+	return h.ChunkQuerier.Close()
 }
 
 // confinedLabels are the parts that all queriers share.
