@@ -48,6 +48,9 @@ type call struct {
 func (c *call) read(attributes []signal.Attribute) {
 	for i := range attributes {
 		a := &attributes[i]
+		if n := len(a.Key); n == 0 || n >= 64 || readLengths[a.Key[0]]>>n&1 == 0 {
+			continue // most keys mean nothing here, and their length and first letter tell
+		}
 		text := a.Value.Text
 		switch a.Key {
 		case "http.request.method":
@@ -110,6 +113,20 @@ func (c *call) read(attributes []signal.Attribute) {
 		}
 	}
 }
+
+// readKeys are the keys that read knows: one that is not here is passed over.
+var readKeys = [...]string{"http.request.method", "http.method", "http.route", "http.response.status_code", "http.status_code", "rpc.system.name", "rpc.system", "rpc.service",
+	"rpc.method", "rpc.grpc.status_code", "rpc.response.status_code", "db.system.name", "db.system", "db.namespace", "db.name", "messaging.system", "messaging.destination.name",
+	"messaging.destination", "service.peer.name", "peer.service", "server.address", "net.peer.name", "net.sock.peer.name", "network.peer.address", "net.peer.ip", "url.full",
+	"http.url", "http.host", "error.type"}
+
+// readLengths has, by first letter, a bit for each length of a key that read knows.
+var readLengths = func() (lengths [256]uint64) {
+	for _, key := range readKeys {
+		lengths[key[0]] |= 1 << len(key)
+	}
+	return lengths
+}()
 
 // protocol is how the two sides speak.
 func (c *call) protocol() string {

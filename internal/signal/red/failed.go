@@ -8,8 +8,12 @@ import (
 
 // failed counts a failed span: for the codes of its service if it is an entry or a root, and in the ranking of errors. A failed call, and a failed step inside the
 // service, count in the ranking only when they bring an exception: otherwise the entry that failed with them says the same once more.
-func (o *observation) failed(s *signal.Span, c *call) {
-	e := occurrence{service: o.service.name.text, endpoint: s.Name, trace: s.TraceID, message: s.StatusMessage}
+func (o *observation) failed(p *prepared) {
+	s := p.source
+	c := &o.scratch.call
+	*c = call{}
+	c.read(s.Attributes)
+	e := occurrence{service: p.service.name.text, endpoint: s.Name, trace: s.TraceID, message: s.StatusMessage}
 	stack := ""
 	for i := len(s.Events) - 1; i >= 0; i-- { // the last exception is the one that got out
 		if s.Events[i].Name == "exception" {
@@ -17,13 +21,10 @@ func (o *observation) failed(s *signal.Span, c *call) {
 			break
 		}
 	}
-	entry := s.Kind == signal.KindServer || s.Kind == signal.KindConsumer || s.Parent.IsZero()
-	if !counts(s.Kind) {
-		c.read(s.Attributes)
-	}
+	entry := isEntry(s.Kind) || s.Parent.IsZero()
 	e.code = c.code(e.kind)
 	if entry {
-		counter := o.service.code(e.code, o.arrived)
+		counter := p.service.code(e.code, o.arrived)
 		counter.value.Add(1)
 		counter.touched.Store(o.arrived)
 	}
@@ -67,7 +68,7 @@ func (o *observation) firstOf(trace signal.TraceID, e *occurrence) bool {
 	_, _ = h.Write(trace[:])
 	_, _ = h.WriteString(e.service)
 	maphash.WriteComparable(&h, e.fingerprint)
-	home := o.room.shardOf(trace)
+	home := &o.room.shards[o.room.shardOf(trace)]
 	home.mu.Lock()
 	defer home.mu.Unlock()
 	return !home.recent.seen(h.Sum64())

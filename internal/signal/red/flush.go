@@ -171,11 +171,12 @@ type flush struct {
 
 // series writes one histogram, if it changed or is due to be repeated.
 func (f *flush) series(s *series) {
-	changed, total, shown := s.gather(f.now)
+	due := f.to != nil && (s.written == 0 || f.now-s.written >= repeat.Milliseconds())
+	_, total, shown := s.gather(f.now, due)
 	if shown.at != 0 {
 		s.exported = shown
 	}
-	if f.to == nil || !changed && s.written != 0 && f.now-s.written < repeat.Milliseconds() || total.total == 0 {
+	if f.to == nil || total.total == 0 {
 		return
 	}
 	h := total.native()

@@ -3,6 +3,7 @@ package red
 import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
+	"go.opentelemetry.io/collector/pdata/pmetric"
 
 	"github.com/gantry-platform/gantry/internal/signal"
 )
@@ -28,6 +29,22 @@ func (r *Room) ObserveLogs(namespace string, logs plog.Logs) {
 				}
 			}
 		}
+	}
+}
+
+// ObserveMetrics notes that the instances that sent metrics are alive: some send no spans for a long time.
+func (r *Room) ObserveMetrics(namespace string, metrics pmetric.Metrics) {
+	if metrics.ResourceMetrics().Len() == 0 {
+		return
+	}
+	n := r.namespace(namespace, true)
+	if n == nil {
+		return
+	}
+	now := r.clock().UnixMilli()
+	for _, ofResource := range metrics.ResourceMetrics().All() {
+		resource := resourceOf(ofResource.Resource().Attributes())
+		n.service(resource.Service, now).instance(resource, now)
 	}
 }
 

@@ -42,7 +42,7 @@ type shard struct {
 
 // pairs is a bounded store of waiting spans. Places are numbered from 1, and never move. Not for concurrent use.
 type pairs struct {
-	byKey  map[uint64]int32
+	byKey  index
 	places []waiting
 	free   []int32
 	// alone are those without partner; calls and producers have met one and may meet another.
@@ -89,7 +89,7 @@ func (p *pairs) cut(l *list, place int32) {
 // meet joins a span with those that wait for it, or lets it wait. What is found is appended to found.
 func (p *pairs) meet(span *waiting, found []meeting) []meeting {
 	var last int32
-	for place := p.byKey[span.key]; place != 0; {
+	for place := p.byKey.find(span.key); place != 0; {
 		w := p.at(place)
 		next := w.chain
 		if w.entry == span.entry {
@@ -164,11 +164,8 @@ func (p *pairs) wait(span *waiting, found []meeting) []meeting {
 	}
 	w := p.at(place)
 	*w = *span
-	if p.byKey == nil {
-		p.byKey = map[uint64]int32{}
-	}
-	w.chain = p.byKey[span.key]
-	p.byKey[span.key] = place
+	w.chain = p.byKey.find(span.key)
+	p.byKey.put(span.key, place)
 	if w.paired {
 		p.keep(w, place)
 	} else {
@@ -202,7 +199,7 @@ func (p *pairs) length() int { return p.alone.length + p.calls.length + p.produc
 func (p *pairs) drop(l *list, place int32) {
 	key := p.at(place).key
 	var last int32
-	for at := p.byKey[key]; at != 0 && at != place; at = p.at(at).chain {
+	for at := p.byKey.find(key); at != 0 && at != place; at = p.at(at).chain {
 		last = at
 	}
 	p.unchain(key, last, place)
@@ -216,9 +213,9 @@ func (p *pairs) unchain(key uint64, last, place int32) {
 	case last != 0:
 		p.at(last).chain = next
 	case next != 0:
-		p.byKey[key] = next
+		p.byKey.put(key, next)
 	default:
-		delete(p.byKey, key)
+		p.byKey.remove(key)
 	}
 }
 
@@ -239,7 +236,7 @@ func (p *pairs) expire(before int64, found []meeting) []meeting {
 		}
 	}
 	if p.length() == 0 && len(p.places) > 0 {
-		p.places, p.free, p.byKey = nil, nil, nil // memory follows the load down
+		p.places, p.free, p.byKey = nil, nil, index{} // memory follows the load down
 	}
 	return found
 }

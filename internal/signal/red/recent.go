@@ -27,6 +27,17 @@ func (r *recent) seen(id uint64) bool {
 	return false
 }
 
+// touch brings where an identity would be near.
+func (r *recent) touch(id uint64) (touched uint64) {
+	if n := len(r.newer.places); n > 0 {
+		touched = r.newer.places[id&uint64(n-1)]
+	}
+	if n := len(r.older.places); n > 0 {
+		touched += r.older.places[id&uint64(n-1)]
+	}
+	return touched
+}
+
 // turn drops the older generation and begins a new one. When a full generation turns itself, the time of the last turn stays: Flush only asks
 // for how long nothing turned.
 func (r *recent) turn(now int64) {

@@ -42,8 +42,8 @@ type Room struct {
 	minute atomic.Int64
 }
 
-// maxShards spreads the locks; few enough that each has room for a fair number of spans.
-const maxShards = 64
+// maxShards spreads the locks; few enough that each gets several spans of a chunk.
+const maxShards = 16
 
 // New makes the room. It counts at once; Run writes.
 func New(o Options) (*Room, error) {
@@ -84,32 +84,25 @@ func New(o Options) (*Room, error) {
 func (r *Room) Run(ctx context.Context) {
 	ticker := time.NewTicker(r.interval)
 	defer ticker.Stop()
+	var warned time.Time
+	write := func(ctx context.Context) {
+		// A store that is full says so each time: once a minute is enough.
+		if err := r.Flush(ctx); err != nil && time.Since(warned) >= time.Minute {
+			warned = time.Now()
+			r.log.Warn("figures of services could not be written to the store of series; they are kept and written with the next", "error", err)
+		}
+	}
 	for {
 		select {
 		case <-ticker.C:
-			r.flushLogged(ctx)
+			write(ctx)
 		case <-ctx.Done():
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 			defer cancel()
-			r.flushLogged(last)
+			write(last)
 			return
 		}
 	}
-}
-
-func (r *Room) flushLogged(ctx context.Context) {
-	if err := r.Flush(ctx); err != nil {
-		r.log.Warn("the figures of services could not be written to the store of series; they are kept and written with the next", "error", err)
-	}
-}
-
-// scratch is what one call of Observe works with.
-type scratch struct {
-	text  []byte
-	key   [25]byte
-	found []meeting
-	call  call
-	span  waiting
 }
 
 // Observe counts spans that arrived. It keeps nothing of them, and does not block on anything but short locks.
@@ -124,12 +117,11 @@ func (r *Room) Observe(namespace string, arrived time.Time, spans []signal.Span)
 	}
 	w := r.scratch.Get().(*scratch)
 	o := observation{room: r, namespace: n, scratch: w, arrived: arrived.UnixMilli()}
-	for i := range spans {
-		o.span(&spans[i])
-	}
+	o.all(spans)
 	o.endResource()
 	o.count()
-	w.call, w.span = call{}, waiting{}
+	w.call = call{}
+	clear(w.chunk[:min(len(spans), chunkSpans)]) // it points into the request
 	r.scratch.Put(w)
 }
 

@@ -12,6 +12,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/prometheus/model/labels"
 	"go.opentelemetry.io/collector/pdata/plog"
+	"go.opentelemetry.io/collector/pdata/pmetric"
 
 	"github.com/gantry-platform/gantry/internal/signal"
 	"github.com/gantry-platform/gantry/internal/signal/red"
@@ -429,38 +430,6 @@ func TestKnownSeriesCostNoAllocation(t *testing.T) {
 	}
 }
 
-func BenchmarkObserve(b *testing.B) {
-	c := newClock()
-	room := newRoom(b, red.Options{Clock: c.Now})
-	f := newFleet(1, c.Now())
-	for len(f.traces) < 100 { // few, so that they are as near as spans are that were just decoded
-		f.generate()
-	}
-	var all []signal.Span
-	for _, trace := range f.traces {
-		all = append(all, trace...)
-	}
-	for i := range all { // as many attributes as real spans have
-		for len(all[i].Attributes) < 10 {
-			all[i].Attributes = append(all[i].Attributes, text(fmt.Sprint("app.attribute.", len(all[i].Attributes)), "value"))
-		}
-	}
-	const size = 512
-	b.ReportAllocs()
-	b.ResetTimer()
-	spans := 0
-	for round := 0; spans < b.N; round++ {
-		for at := 0; at+size <= len(all) && spans < b.N; at += size {
-			batch := all[at : at+size]
-			for i := range batch { // new identities, so that none is a duplicate
-				batch[i].TraceID[0], batch[i].TraceID[1], batch[i].TraceID[9] = byte(round), byte(round>>8), batch[i].TraceID[9]+1
-			}
-			room.Observe(environment, c.Now(), batch)
-			spans += size
-		}
-	}
-}
-
 func TestNothingIsMissingOrCountedTwiceBetweenSeriesAndMemory(t *testing.T) {
 	c := newClock()
 	db := openSeries(t)
@@ -490,5 +459,35 @@ func TestNothingIsMissingOrCountedTwiceBetweenSeriesAndMemory(t *testing.T) {
 		if endpoints, _, err := room.Endpoints(t.Context(), environment, "shop", begun.Add(-time.Second), time.Time{}, red.Busiest, 0); err != nil || len(endpoints) != 1 || endpoints[0].Calls != uint64(total) {
 			t.Fatalf("process %d: %+v, %v", process, endpoints, err)
 		}
+	}
+}
+
+func TestInstancesThatSendOnlyMetricsAreAlive(t *testing.T) {
+	c := newClock()
+	room := newRoom(t, red.Options{Clock: c.Now})
+	metrics := pmetric.NewMetrics()
+	attributes := metrics.ResourceMetrics().AppendEmpty().Resource().Attributes()
+	attributes.PutStr("service.name", "batch")
+	attributes.PutStr("host.name", "h1")
+	attributes.PutStr("service.version", "v3")
+	room.ObserveMetrics(environment, metrics)
+	c.Advance(time.Minute)
+	instances, _, err := room.Instances(environment, "batch", time.Time{}, time.Time{})
+	if err != nil || len(instances) != 1 || instances[0].Instance != "h1" || instances[0].Version != "v3" || c.Now().Sub(instances[0].Last) != time.Minute {
+		t.Errorf("%+v, %v", instances, err)
+	}
+}
+
+func TestRunWritesALastTimeWhenItEnds(t *testing.T) {
+	c := newClock()
+	db := openSeries(t)
+	room := newRoom(t, red.Options{Clock: c.Now, Appendable: db, Interval: time.Hour})
+	room.Observe(environment, c.Now(), []signal.Span{server(c, 1, "x")})
+	c.Advance(time.Second)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	room.Run(ctx)
+	if h := lastHistograms(t, db, c, red.MetricRequests, "endpoint")["x"]; h == nil || h.Count != 1 {
+		t.Errorf("%v", h)
 	}
 }

@@ -66,8 +66,8 @@ func (s *series) observe(duration int64, trace signal.TraceID, failed bool, arri
 	return true
 }
 
-// gather moves what is fresh to the totals. It answers whether anything was, with a copy of what is to be written.
-func (s *series) gather(now int64) (changed bool, total durations, exemplar exemplarOf) {
+// gather moves what is fresh to the totals. It answers whether anything was, with a copy of what is to be written, if there is something or it is due anyway.
+func (s *series) gather(now int64, due bool) (changed bool, total durations, exemplar exemplarOf) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.fresh.total > 0 {
@@ -78,7 +78,10 @@ func (s *series) gather(now int64) (changed bool, total durations, exemplar exem
 		s.fresh.reset()
 	}
 	exemplar, s.exemplar = s.exemplar, exemplarOf{}
-	return changed, s.total.copy(), exemplar
+	if changed || due {
+		total = s.total.copy()
+	}
+	return changed, total, exemplar
 }
 
 // turnMinute packs a minute that is over, and drops those that are too old.
