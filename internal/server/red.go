@@ -1,9 +1,13 @@
 package server
 
 import (
+	"context"
+
 	"github.com/prometheus/prometheus/storage"
+	"go.opentelemetry.io/collector/pdata/pmetric"
 
 	"github.com/gantry-platform/gantry/internal/signal/red"
+	"github.com/gantry-platform/gantry/internal/signal/series"
 )
 
 // buildRed makes the room that counts spans. Its figures go into the store of series, and those older than the recent hour are read from there.
@@ -28,4 +32,16 @@ func (s *Server) waitRed() {
 	if s.redWritten != nil {
 		<-s.redWritten
 	}
+}
+
+// keptMetrics are kept as series, and show that those who sent them are alive.
+type keptMetrics struct {
+	series *series.Store
+	red    *red.Room
+}
+
+// WriteOTLP implements otlp.Metrics.
+func (m keptMetrics) WriteOTLP(ctx context.Context, namespace string, metrics pmetric.Metrics) (rejected int, why string, err error) {
+	m.red.ObserveMetrics(namespace, metrics)
+	return m.series.WriteOTLP(ctx, namespace, metrics)
 }

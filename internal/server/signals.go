@@ -77,7 +77,7 @@ func (s *Server) buildSignals() error {
 		s.signals.reader = &fanout.Reader{Local: s.signals.traces, Others: s.peers.TraceReaders}
 	}
 	s.signals.ingest = ingest.New(ingest.Options{Store: s.signals.traces, Router: router, Observers: []ingest.Observer{s.red}, Oldest: settings.TracesRetention, Logger: s.log.With("part", "ingest"), Registerer: s.metrics})
-	s.signals.receiver = otlp.New(otlp.Options{Traces: s.signals.ingest, Metrics: s.series, Logs: s.red, Access: s.access, HasNamespace: s.instances.HasNamespace, Logger: s.log.With("part", "otlp")})
+	s.signals.receiver = otlp.New(otlp.Options{Traces: s.signals.ingest, Metrics: keptMetrics{s.series, s.red}, Logs: s.red, Access: s.access, HasNamespace: s.instances.HasNamespace, Logger: s.log.With("part", "otlp")})
 	return nil
 }
 
