@@ -128,9 +128,6 @@ func (h *Handler) admit(ctx context.Context, namespace string) error {
 
 var errMediaType = errors.New("Content-Type must be application/json: a list of spans in Zipkin's JSON, version 2")
 
-// errTooLarge ends a body that unpacks to more than is taken.
-var errTooLarge = fault.New(fault.TooLarge, "zipkin.too_large", "the spans have more than %d bytes", maxBytes).Hinted("send fewer at once")
-
 // bodyOf is the body, unpacked, of at most maxBytes before and after.
 func bodyOf(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	var body io.Reader = http.MaxBytesReader(w, r.Body, maxBytes)

@@ -22,15 +22,6 @@ var calleeTypeNames = [...]string{"service", "database", "cache", "queue", "exte
 
 func (t calleeType) String() string { return calleeTypeNames[t] }
 
-func parseCalleeType(text string) calleeType {
-	for i, name := range calleeTypeNames {
-		if name == text {
-			return calleeType(i)
-		}
-	}
-	return toExternal
-}
-
 // call is what the attributes of an entry or a call say about it. Its strings are the span's.
 type call struct {
 	method, route                                 string

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
 )
@@ -58,7 +59,7 @@ func (s *service) addCode(text string, now int64) (c *counter, full bool) {
 	if len(s.codes) >= s.namespace.room.limits.Codes && text != other {
 		return nil, true
 	}
-	c = &counter{began: s.namespace.room.lastFlush.Load(), labels: labels.FromStrings(labels.MetricName, MetricErrors,
+	c = &counter{began: s.namespace.room.lastFlush.Load(), labels: labels.FromStrings(model.MetricNameLabel, MetricErrors,
 		"namespace", s.namespace.name, "service", s.name.text, "code", text, "node", s.namespace.room.node)}
 	c.touched.Store(now)
 	s.codes[text] = c

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/gantry-platform/gantry/internal/signal"
@@ -125,7 +126,7 @@ func kindIndex(k signal.Kind) int {
 }
 
 func (e *endpoint) labels(node string, outcome signal.Outcome) labels.Labels {
-	return labels.FromStrings(labels.MetricName, MetricRequests, "namespace", e.service.namespace.name, "service", e.service.name.text,
+	return labels.FromStrings(model.MetricNameLabel, MetricRequests, "namespace", e.service.namespace.name, "service", e.service.name.text,
 		"endpoint", e.name, "kind", e.kind.String(), "outcome", outcome.String(), "node", node)
 }
 
@@ -181,7 +182,7 @@ type instance struct {
 
 func (i *instance) labels(node string, outcome signal.Outcome) labels.Labels {
 	// A label without value is none: what is not known is left out, as Prometheus does.
-	return labels.NewBuilder(labels.EmptyLabels()).Set(labels.MetricName, MetricInstances).Set("namespace", i.service.namespace.name).
+	return labels.NewBuilder(labels.EmptyLabels()).Set(model.MetricNameLabel, MetricInstances).Set("namespace", i.service.namespace.name).
 		Set("service", i.service.name.text).Set("instance", i.key.id).Set("version", i.key.version).Set("lane", i.key.lane).
 		Set("release", i.key.release).Set("outcome", outcome.String()).Set("node", node).Labels()
 }
@@ -241,7 +242,7 @@ type edge struct {
 }
 
 func (e *edge) labels(node string, outcome signal.Outcome) labels.Labels {
-	return labels.FromStrings(labels.MetricName, MetricEdges, "namespace", e.namespace.name, "caller", e.key.caller.text, "callee", e.key.callee.text,
+	return labels.FromStrings(model.MetricNameLabel, MetricEdges, "namespace", e.namespace.name, "caller", e.key.caller.text, "callee", e.key.callee.text,
 		"callee_type", e.key.calleeType.String(), "protocol", e.key.protocol.text, "outcome", outcome.String(), "node", node)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/value"
@@ -29,7 +30,7 @@ func (r *Room) increases(ctx context.Context, metric, namespace, service string,
 		return unreadable(err)
 	}
 	defer func() { _ = q.Close() }()
-	matchers := []*labels.Matcher{labels.MustNewMatcher(labels.MatchEqual, labels.MetricName, metric), labels.MustNewMatcher(labels.MatchEqual, "namespace", namespace)}
+	matchers := []*labels.Matcher{labels.MustNewMatcher(labels.MatchEqual, model.MetricNameLabel, metric), labels.MustNewMatcher(labels.MatchEqual, "namespace", namespace)}
 	if service != "" {
 		matchers = append(matchers, labels.MustNewMatcher(labels.MatchEqual, "service", service))
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/pmetric"
@@ -296,7 +297,7 @@ func TestExemplarsLeadToATrace(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	found, err := q.Select(0, c.Now().UnixMilli(), []*labels.Matcher{labels.MustNewMatcher(labels.MatchEqual, labels.MetricName, red.MetricRequests)})
+	found, err := q.Select(0, c.Now().UnixMilli(), []*labels.Matcher{labels.MustNewMatcher(labels.MatchEqual, model.MetricNameLabel, red.MetricRequests)})
 	if err != nil || len(found) != 1 || found[0].Exemplars[0].Labels.Get("trace_id") != slow.TraceID.String() || found[0].Exemplars[0].Value != 3 {
 		t.Errorf("%+v, %v", found, err)
 	}
