@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"context"
+	"encoding/hex"
 	"log/slog"
 	"net"
 	"net/http"
@@ -25,6 +26,8 @@ import (
 	"github.com/gantry-platform/gantry/examples/lending/risk"
 	"github.com/gantry-platform/gantry/examples/lending/service"
 	"github.com/gantry-platform/gantry/examples/lending/telemetry"
+	gantryv1 "github.com/gantry-platform/gantry/sdk/api/gantry/v1"
+	"github.com/gantry-platform/gantry/sdk/api/gantry/v1/gantryv1connect"
 )
 
 // span is what a receiver got, with its resource.
@@ -350,4 +353,44 @@ func mustRequest(t *testing.T) *http.Request {
 		t.Fatal(err)
 	}
 	return r
+}
+
+// What the loan service decides is a business event, joined to its trace.
+func TestBusinessEvents(t *testing.T) {
+	p, r := newPlatform(t), newReceiver(t)
+	p.telemetry = telemetry.Options{Endpoint: r.address}
+	client := joinAll(p)
+	good, poor := customers(t)
+	orders := map[string]string{}
+	for topic, customer := range map[string]string{"loan.granted": good, "loan.refused": poor} {
+		answer, err := client.Apply(t.Context(), portal.Application{Customer: customer, Amount: 3000, Months: 12})
+		if err != nil {
+			t.Fatal(err)
+		}
+		orders[topic] = answer.Order
+	}
+	httpClient := &http.Client{Transport: &http.Transport{}}
+	defer httpClient.CloseIdleConnections()
+	events := gantryv1connect.NewEventServiceClient(httpClient, "http://"+p.http)
+	for topic, order := range orders {
+		for limit := time.Now().Add(patience / 2); ; time.Sleep(20 * time.Millisecond) {
+			found, err := events.Query(t.Context(), &gantryv1.QueryEventsRequest{Topic: topic, Service: "loan", Fields: map[string]string{"order": order, "amount": "3000"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(found.GetEvents()) == 1 {
+				e := found.GetEvents()[0]
+				trace := r.await(t, "the order", func(trace []span) bool {
+					return slices.ContainsFunc(trace, func(s span) bool { return s.attribute("order.no") == order && s.resource["service.name"] == "loan" })
+				})
+				if want := hex.EncodeToString(trace[0].TraceId); e.GetTraceId() != want || (e.GetOutcome() == gantryv1.EventOutcome_EVENT_OUTCOME_REFUSED) != (topic == "loan.refused") {
+					t.Errorf("%v is not of trace %s", e, want)
+				}
+				break
+			}
+			if time.Now().After(limit) {
+				t.Fatalf("%s of %s: %v", topic, order, found)
+			}
+		}
+	}
 }

@@ -39,7 +39,7 @@ func Run(ctx context.Context, s *service.Service) error {
 	}
 	server := s.NewGRPCServer()
 	lendingv1.RegisterLoanServiceServer(server,
-		NewServer(s.Name(), settings.Get, lendingv1.NewRiskServiceClient(conn), fund.Client{HTTP: s.HTTP}, s.Meter))
+		NewServer(s.Name(), settings.Get, lendingv1.NewRiskServiceClient(conn), fund.Client{HTTP: s.HTTP}, s.Meter, s.Client.Event))
 	return s.RunGRPC(ctx, server)
 }
 
@@ -56,11 +56,15 @@ type server struct {
 	fund     Fund
 	meter    *service.Meter
 	book     *store.Table[*lendingv1.Loan]
+	tell     Tell
 }
 
+// Tell says that something happened in the business; the method Event of [gantry.Client] does.
+type Tell func(ctx context.Context, topic string, fields ...gantry.Field)
+
 // NewServer makes the gRPC service. Name is what its answers say who decided.
-func NewServer(name string, settings func() Settings, risk lendingv1.RiskServiceClient, fund Fund, meter *service.Meter) lendingv1.LoanServiceServer {
-	return &server{name: name, settings: settings, risk: risk, fund: fund, meter: meter,
+func NewServer(name string, settings func() Settings, risk lendingv1.RiskServiceClient, fund Fund, meter *service.Meter, tell Tell) lendingv1.LoanServiceServer {
+	return &server{name: name, settings: settings, risk: risk, fund: fund, meter: meter, tell: tell,
 		book: store.NewTable[*lendingv1.Loan]("loans", "id", "customer, grade, annual_rate, instalment, amount, months", "$1, $2, $3, $4, $5, $6, $7")}
 }
 
@@ -85,11 +89,15 @@ func (s *server) Apply(ctx context.Context, request *lendingv1.ApplyRequest) (*l
 	case refused != nil:
 		outcome = service.Refused
 		telemetry.Refuse(ctx, refused.GetReason())
+		s.tell(ctx, "loan.refused", gantry.Refused(), gantry.Text("order", telemetry.Order(ctx)), gantry.Text("reason", refused.GetReason()),
+			gantry.Int("amount", application.GetAmount()))
 		return &lendingv1.ApplyResponse{DecidedBy: s.name, Outcome: &lendingv1.ApplyResponse_Refused{Refused: refused}}, nil
 	default:
 		outcome = service.Success
 		telemetry.Describe(ctx, attribute.String("loan.id", granted.GetId()), attribute.Float64("loan.annual_rate", granted.GetAnnualRate()),
 			attribute.String("customer.grade", strings.TrimPrefix(granted.GetGrade().String(), "GRADE_")))
+		s.tell(ctx, "loan.granted", gantry.Text("order", telemetry.Order(ctx)), gantry.Text("loan", granted.GetId()), gantry.Int("amount", application.GetAmount()),
+			gantry.Int("months", int64(application.GetMonths())), gantry.Text("grade", strings.TrimPrefix(granted.GetGrade().String(), "GRADE_")), gantry.Number("annual_rate", granted.GetAnnualRate()))
 		return &lendingv1.ApplyResponse{DecidedBy: s.name, Outcome: &lendingv1.ApplyResponse_Granted{Granted: granted}}, nil
 	}
 }

@@ -106,7 +106,7 @@ func Open(ctx context.Context, options Options) (*Service, error) {
 	s.metrics = newHTTPServer(mux, s.Logger)
 
 	identity := gantry.Identity{Service: options.Name, InstanceID: options.Instance, Version: options.Version, Zone: options.Zone, Lane: options.Lane}
-	s.Client, err = gantry.Connect(ctx, append([]gantry.Option{gantry.WithIdentity(identity), gantry.WithLogger(s.Logger)}, options.Gantry...)...)
+	s.Client, err = gantry.Connect(ctx, append([]gantry.Option{gantry.WithIdentity(identity), gantry.WithLogger(s.Logger), gantry.WithTraceparent(telemetry.Traceparent)}, options.Gantry...)...)
 	if err != nil {
 		listener.Close()
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/baggage"
 	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/propagation"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 )
@@ -61,11 +62,21 @@ func WithOrder(ctx context.Context, number string) context.Context {
 	return baggage.ContextWithBaggage(ctx, own)
 }
 
+// Order is the number of the order that a context works for, or "".
+func Order(ctx context.Context) string { return baggage.FromContext(ctx).Member(OrderKey).Value() }
+
+// Traceparent is the trace of a context as W3C writes it, for the WithTraceparent of the SDK; "" when there is none.
+func Traceparent(ctx context.Context) string {
+	carrier := propagation.MapCarrier{}
+	propagation.TraceContext{}.Inject(ctx, carrier)
+	return carrier["traceparent"]
+}
+
 // orders gives each span the order that it works for.
 type orders struct{}
 
 func (orders) OnStart(ctx context.Context, span sdktrace.ReadWriteSpan) {
-	if number := baggage.FromContext(ctx).Member(OrderKey).Value(); number != "" {
+	if number := Order(ctx); number != "" {
 		span.SetAttributes(attribute.String(OrderKey, number))
 	}
 }
