@@ -185,6 +185,10 @@ func (f *Forwarder) forward(ctx context.Context, events []event.Stored) error {
 	var pending []error
 	for _, result := range f.Producer.ProduceSync(ctx, records...) {
 		topic := result.Record.Topic
+		if ofBatch(result.Err) {
+			// The broker judges a batch as a whole: alone, the record shows whether it is to blame.
+			result.Err = f.Producer.ProduceSync(ctx, result.Record).FirstErr()
+		}
 		switch {
 		case result.Err == nil:
 			delete(f.missing, topic)
@@ -211,6 +215,16 @@ func (f *Forwarder) forward(ctx context.Context, events []event.Stored) error {
 	f.cursor.Store(last)
 	clear(f.settled)
 	return nil
+}
+
+// ofBatch tells a refusal that one record brings upon all that went with it.
+func ofBatch(err error) bool {
+	for _, of := range []error{kerr.MessageTooLarge, kerr.RecordListTooLarge, kerr.InvalidRecord, kerr.CorruptMessage} {
+		if errors.Is(err, of) {
+			return true
+		}
+	}
+	return false
 }
 
 // final tells an error that trying again does not mend.
