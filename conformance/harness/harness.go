@@ -23,6 +23,8 @@ import (
 type Server struct {
 	// HTTP and GRPC are host:port.
 	HTTP, GRPC string
+	// OTLPGRPC and OTLPHTTP are host:port of its receivers of telemetry.
+	OTLPGRPC, OTLPHTTP string
 	// Data is its folder; it survives Restart.
 	Data string
 	// AdminToken may everything; empty when authentication is off.
@@ -53,8 +55,9 @@ func Binary(t testing.TB) string {
 // Start runs a server with authentication on, on loopback, with further flags.
 func Start(t testing.TB, flags ...string) *Server {
 	t.Helper()
-	s := &Server{HTTP: FreeAddress(t), GRPC: FreeAddress(t), Data: t.TempDir(), t: t}
+	s := &Server{HTTP: FreeAddress(t), GRPC: FreeAddress(t), OTLPGRPC: FreeAddress(t), OTLPHTTP: FreeAddress(t), Data: t.TempDir(), t: t}
 	s.args = append([]string{"server", "--data", s.Data, "--http-listen", s.HTTP, "--grpc-listen", s.GRPC, "--advertise", "127.0.0.1",
+		"--otlp-grpc-listen", s.OTLPGRPC, "--otlp-http-listen", s.OTLPHTTP,
 		"--minimum-free", "1MiB"}, flags...)
 	s.run()
 	password, err := os.ReadFile(filepath.Join(s.Data, "admin-password"))
