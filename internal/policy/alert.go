@@ -154,11 +154,15 @@ func readAlert(doc Document) (Alert, []*fault.Error, error) {
 	return alert, faults, nil
 }
 
-// check looks at an absence.
+// check looks at an absence, and writes its selector as PromQL writes it: without comments, which would swallow what follows.
 func (a *Absent) check(tree source.Tree) (faults []*fault.Error) {
-	if _, err := promQL().ParseMetricSelector(a.Selector); err != nil || len(a.Selector) > maxExpression {
+	expr, err := promQL().ParseExpr(a.Selector)
+	selector, ok := expr.(*parser.VectorSelector)
+	if err != nil || !ok || selector.OriginalOffset != 0 || selector.Timestamp != nil || selector.StartOrEnd != 0 || len(a.Selector) > maxExpression {
 		faults = append(faults, tree.At("absent", "selector").Fault("alert.bad_selector", `not a selector of series, such as up{job="loan"}`).
-			Hinted("absent takes a selector alone, without functions"))
+			Hinted("absent takes a selector alone, without functions and offsets"))
+	} else {
+		a.Selector = selector.String()
 	}
 	if f := checkSpan(tree.At("absent", "over"), a.Over, time.Second, maxHold); f != nil {
 		faults = append(faults, f)

@@ -57,6 +57,8 @@ func TestAlertsAreChecked(t *testing.T) {
 		"label name":          {content: "expr: up\nlabels:\n  a-b: x\n", reason: "alert.bad_name", line: 3, col: 3},
 		"template":            {content: "expr: up\nannotations:\n  summary: '{{ $labls.x }}'\n", reason: "alert.bad_template", line: 3, col: 12},
 		"endless template":    {content: "expr: up\nannotations:\n  summary: '{{ range 1000000000 }}{{ end }}'\n", reason: "alert.bad_template", line: 3, col: 12},
+		"commented selector":  {content: "absent: {selector: 'up # of all', over: 10m}\n"},
+		"selector and offset": {content: "absent: {selector: up offset 5m, over: 10m}\n", reason: "alert.bad_selector", line: 1, col: 20},
 		"selector":            {content: "absent:\n  selector: rate(up[5m])\n  over: 5m\n", reason: "alert.bad_selector", line: 2, col: 13},
 		"no time of absence":  {content: "absent:\n  selector: up\n", reason: "document.missing_field", line: 2, col: 3},
 		"direction":           {content: "baseline:\n  expr: up\n  factor: 2\n  direction: left\n", reason: "alert.bad_direction", line: 4, col: 14},
@@ -169,7 +171,7 @@ func TestDefaults(t *testing.T) {
 
 func TestErrorRatiosArePromQL(t *testing.T) {
 	for _, content := range []string{"target: 99.9%\nservice: 'loan\"x'\nendpoint: 'GET /\\d'\navailability: {}\n", "target: 99%\nservice: loan\nlatency: {threshold: 300ms}\n",
-		"target: 99%\nratio: {good: 'sum(rate(a[$window]))', total: 'sum(rate(b[$window]))'}\n"} {
+		"target: 99%\nratio: {good: 'sum(rate(a[$window])) # good', total: 'sum(rate(b[$window])) # all'}\n"} {
 		o, err := policy.ParseObjective(policy.Document{Kind: policy.KindObjective, Format: "yaml", Content: []byte(content)})
 		if err != nil {
 			t.Fatal(err)
@@ -198,6 +200,45 @@ func FuzzMatcher(f *testing.F) {
 		again, err := policy.ParseMatcher(matcher.String())
 		if err != nil || again.String() != matcher.String() {
 			t.Fatalf("%q is written as %q: %v", text, matcher.String(), err)
+		}
+	})
+}
+
+// FuzzAlertDocuments reads documents that anybody may send: they are refused in order, and what is taken can be used.
+func FuzzAlertDocuments(f *testing.F) {
+	kinds := []string{policy.KindAlert, policy.KindObjective, route, policy.KindReceiver, policy.KindSilence, policy.KindInhibition}
+	for i, content := range []string{"expr: up > 1\nlabels: {a: '{{ $value }}'}\n", "target: 99%\nservice: a\navailability: {}\n", "receivers: [a]\nmatchers: ['a=\"b\"']\n", "slack: {url: 'https://a.example'}\n",
+		"matchers: ['a=\"b\"']\nendsAt: 2026-11-26T08:00:00Z\ncomment: x\n", "source: ['a=\"b\"']\ntarget: ['a=\"c\"']\n", "baseline: {expr: up, factor: 2}\n", "absent: {selector: up, over: 5m}\n"} {
+		f.Add(uint8(i), content)
+	}
+	f.Fuzz(func(t *testing.T, kind uint8, content string) {
+		doc := policy.Document{Namespace: "default", Kind: kinds[int(kind)%len(kinds)], Name: "a", Format: "yaml", Content: []byte(content)}
+		doc.Sensitive = doc.Kind == policy.KindReceiver
+		if _, err := policy.Standard().Validate(doc, nil); err != nil {
+			if _, ok := fault.As(err); !ok {
+				t.Fatalf("no fault: %v", err)
+			}
+			return
+		}
+		switch doc.Kind {
+		case policy.KindObjective:
+			o, err := policy.ParseObjective(doc)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := parser.NewParser(parser.Options{}).ParseExpr(o.ErrorRatio(time.Hour)); err != nil {
+				t.Fatalf("%s: %v", o.ErrorRatio(time.Hour), err)
+			}
+		case policy.KindAlert:
+			a, err := policy.ParseAlert(doc)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if a.Absent != nil {
+				if _, err := parser.NewParser(parser.Options{}).ParseExpr(a.Absent.Expr()); err != nil {
+					t.Fatalf("%s: %v", a.Absent.Expr(), err)
+				}
+			}
 		}
 	})
 }

@@ -173,7 +173,8 @@ func windowed(text string, window time.Duration) string {
 // ErrorRatio is PromQL for the share of bad events over a time.
 func (o *Objective) ErrorRatio(over time.Duration) string {
 	if o.Ratio != nil {
-		return fmt.Sprintf("1 - (%s) / (%s)", windowed(o.Ratio.Good, over), windowed(o.Ratio.Total, over))
+		// An expression may end in a comment.
+		return fmt.Sprintf("1 - (%s\n) / (%s\n)", windowed(o.Ratio.Good, over), windowed(o.Ratio.Total, over))
 	}
 	where := "service=" + strconv.Quote(o.Service)
 	if o.Endpoint != "" {

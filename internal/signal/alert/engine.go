@@ -202,13 +202,6 @@ func (e *Engine) reconcileTellers(configs map[string]*config, run bool) {
 	}
 }
 
-// runner is the runner of a rule, if this node has it.
-func (e *Engine) runner(ref Ref) *runner {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.runners[ref]
-}
-
 // shown are the alerts of a document as this node knows them: of its own runner, or as they were written last.
 type shown struct {
 	ref    Ref

@@ -5,6 +5,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/value"
 	"github.com/prometheus/prometheus/storage"
@@ -53,7 +54,7 @@ func (o *output) alerts(ctx context.Context, alerts map[string]*Alert, at time.T
 // labels are those of a series that this node works out.
 func (o *output) labels(name string, sets ...map[string]string) labels.Labels {
 	all := merged(sets...)
-	all[labels.MetricName], all["namespace"], all["node"] = name, o.namespace, o.engine.Store.Self().Name
+	all[model.MetricNameLabel], all["namespace"], all["node"] = name, o.namespace, o.engine.Store.Self().Name
 	return labels.FromMap(all)
 }
 
