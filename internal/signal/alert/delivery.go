@@ -86,7 +86,7 @@ func (q *deliveryQueue) deliver(ctx context.Context, job *delivery) {
 	defer q.done(job.key)
 	e := q.engine
 	within := min(deliverFor, time.Duration(job.group.route.GroupInterval))
-	claim := notice{Claimed: e.Store.Self().ID, ClaimedUntil: e.Now().Add(within + claimFor)}
+	claim := notice{Claimed: e.claimant(), ClaimedUntil: e.Now().Add(within + claimFor)}
 	if job.last != nil {
 		mine := claim
 		claim = *job.last
@@ -137,7 +137,7 @@ func (q *deliveryQueue) write(ctx context.Context, job *delivery, n *notice, ent
 	path := job.key.path()
 	change := state.Change{If: []state.Condition{state.Unchanged(path, n.modified)}, Put: []state.Put{{Key: path, Value: value}}}
 	if entry != nil {
-		if put, err := historyPut(job.key.namespace, *entry); err == nil {
+		if put, err := e.historyPut(job.key.namespace, *entry); err == nil {
 			change.Put = append(change.Put, put)
 		}
 	}

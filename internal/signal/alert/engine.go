@@ -52,6 +52,8 @@ type Engine struct {
 	// tests and previews bound those of people.
 	tests, previews chan struct{}
 	queue           *deliveryQueue
+	// sequence orders the entries of the history that this node writes at one moment.
+	sequence atomic.Uint32
 
 	mu      sync.Mutex
 	runners map[Ref]*runner
@@ -222,10 +224,8 @@ func (e *Engine) current(namespace string, now time.Time) []*shown {
 		keep = c.resolved
 	}
 	all := map[Ref]*shown{}
-	for ref, rec := range e.records.all() {
-		if ref.Namespace == namespace {
-			all[ref] = &shown{ref: ref, alerts: rec.Alerts, health: rec.Health, node: rec.Node}
-		}
+	for ref, rec := range e.records.in(namespace) {
+		all[ref] = &shown{ref: ref, alerts: rec.Alerts, health: rec.Health, node: rec.Node}
 	}
 	e.mu.Lock()
 	for ref, r := range e.runners {

@@ -44,6 +44,10 @@ const (
 	deliverFor = 5 * time.Minute
 	// claimFor is how long a node has a notification to itself beyond that, to note that it was delivered.
 	claimFor = 30 * time.Second
+	// maxGroups bounds the groups of a namespace, for each of which the state and every node hold a note.
+	maxGroups = 5_000
+	// maxNoted bounds the alerts of one group that are noted as told, in 20 bytes each.
+	maxNoted = 10_000
 	// maxPerNotification bounds the alerts that a notification lists.
 	maxPerNotification = 100
 )

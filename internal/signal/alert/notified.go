@@ -23,7 +23,7 @@ type notice struct {
 	Firing   []string  `json:"firing,omitempty"`
 	Resolved []string  `json:"resolved,omitempty"`
 	At       time.Time `json:"at"`
-	// Claimed is set while a node delivers, until ClaimedUntil at most.
+	// Claimed is set while a node delivers, until ClaimedUntil at most: its id, and when its process began.
 	Claimed      string    `json:"claimed,omitempty"`
 	ClaimedUntil time.Time `json:"claimedUntil,omitzero"`
 	// Failed says why the newest delivery failed, otherwise empty.
@@ -60,6 +60,18 @@ func (n *notice) owed(firing, resolved []string, repeat time.Duration, now time.
 	}
 }
 
+// claimant names this node in this life of its process.
+func (e *Engine) claimant() string { return claimantOf(e.Store.Self()) }
+
+func claimantOf(n state.Node) string { return n.ID + "@" + n.Started.UTC().Format(time.RFC3339Nano) }
+
+// claimed reports whether a node delivers it now. What a node claimed that is gone, or has begun anew since, is free.
+func (e *Engine) claimed(n *notice, now time.Time) bool {
+	return n.Claimed != "" && now.Before(n.ClaimedUntil) &&
+		slices.ContainsFunc(e.Store.Nodes(), func(node state.Node) bool { return claimantOf(node) == n.Claimed })
+}
+
+// subset reports whether all of some sorted ids are among others.
 func subset(of, whole []string) bool {
 	for _, id := range of {
 		if _, ok := slices.BinarySearch(whole, id); !ok {

@@ -4,8 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -61,54 +61,57 @@ func refOfKey(key string) (Ref, error) {
 	return Ref{Namespace: parts[1], Kind: parts[2], Name: parts[3]}, nil
 }
 
-// records mirrors the alerts of all documents. Reads are of one immutable map.
+// records mirrors the alerts of all documents, by namespace. What it hands out is not changed afterwards.
 type records struct {
-	log     *slog.Logger
-	mu      sync.Mutex
-	current atomic.Pointer[map[Ref]*record]
+	log *slog.Logger
+	mu  sync.RWMutex
+	all map[string]map[Ref]*record
 }
 
 func newRecords(log *slog.Logger) *records {
-	r := &records{log: log}
-	r.current.Store(&map[Ref]*record{})
-	return r
+	return &records{log: log, all: map[string]map[Ref]*record{}}
 }
 
-func (r *records) all() map[Ref]*record { return *r.current.Load() }
+// in are the records of a namespace.
+func (r *records) in(namespace string) map[Ref]*record {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return maps.Clone(r.all[namespace])
+}
 
-func (r *records) get(ref Ref) *record { return r.all()[ref] }
+func (r *records) get(ref Ref) *record {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.all[ref.Namespace][ref]
+}
 
 // Reset implements [state.Mirrored].
 func (r *records) Reset(all []state.Record, _ int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	next := map[Ref]*record{}
+	clear(r.all)
 	for _, stored := range all {
-		r.put(next, stored)
+		r.put(stored)
 	}
-	r.current.Store(&next)
 }
 
 // Apply implements [state.Mirrored].
 func (r *records) Apply(events []state.Event, _ int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	before := r.all()
-	next := make(map[Ref]*record, len(before)+1)
-	for ref, rec := range before {
-		next[ref] = rec
-	}
 	for _, event := range events {
 		if !event.Deleted {
-			r.put(next, event.Record)
+			r.put(event.Record)
 		} else if ref, err := refOfKey(event.Key); err == nil {
-			delete(next, ref)
+			delete(r.all[ref.Namespace], ref)
+			if len(r.all[ref.Namespace]) == 0 {
+				delete(r.all, ref.Namespace)
+			}
 		}
 	}
-	r.current.Store(&next)
 }
 
-func (r *records) put(into map[Ref]*record, stored state.Record) {
+func (r *records) put(stored state.Record) {
 	ref, err := refOfKey(stored.Key)
 	rec := &record{modified: stored.Modified}
 	if err == nil {
@@ -118,13 +121,17 @@ func (r *records) put(into map[Ref]*record, stored state.Record) {
 		r.log.Error("stored alerts cannot be read; the rule begins anew", "key", stored.Key, "error", err)
 		rec = &record{modified: stored.Modified}
 	}
-	if ref != (Ref{}) {
-		into[ref] = rec
+	if ref == (Ref{}) {
+		return
 	}
+	if r.all[ref.Namespace] == nil {
+		r.all[ref.Namespace] = map[Ref]*record{}
+	}
+	r.all[ref.Namespace][ref] = rec
 }
 
-// historyPut is the write of an entry of the history. Its key orders by time, then by chance.
-func historyPut(namespace string, t Transition) (state.Put, error) {
+// historyPut is the write of an entry of the history. Its key orders by time, within a node by what came first, and then by chance.
+func (e *Engine) historyPut(namespace string, t Transition) (state.Put, error) {
 	id, err := uuid.NewRandom()
 	if err != nil {
 		return state.Put{}, err
@@ -133,7 +140,7 @@ func historyPut(namespace string, t Transition) (state.Put, error) {
 	if err != nil {
 		return state.Put{}, fmt.Errorf("alert: an entry of the history: %w", err)
 	}
-	return state.Put{Key: state.Key(transitionRoom, namespace, historyID(t.At)+id.String()[:8]), Value: value}, nil
+	return state.Put{Key: state.Key(transitionRoom, namespace, fmt.Sprintf("%s%08x%s", historyID(t.At), e.sequence.Add(1), id.String()[:8])), Value: value}, nil
 }
 
 // historyID is the part of a key that orders by time.

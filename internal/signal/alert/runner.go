@@ -245,7 +245,7 @@ func (r *runner) persist(ctx context.Context, ref Ref, at time.Time, happened []
 	change := state.Change{If: []state.Condition{state.Unchanged(ref.key(), r.modified)}, Put: []state.Put{{Key: ref.key(), Value: value}}}
 	written, size := 0, 0
 	for _, entry := range r.backlog {
-		put, err := historyPut(ref.Namespace, entry)
+		put, err := e.historyPut(ref.Namespace, entry)
 		if err != nil {
 			e.log.Error("an entry of the history is lost", "error", err)
 		} else if size += len(put.Value); size > maxHistoryBytes && written > 0 {

@@ -26,6 +26,8 @@ type teller struct {
 	swept    time.Time
 	trimmed  time.Time
 	endCheck time.Time
+	// crowded is when it was said last that there are too many groups.
+	crowded time.Time
 }
 
 func newTeller(e *Engine, namespace string) *teller {
@@ -68,6 +70,9 @@ func groups(c *config, alerts []*Alert) map[string]*group {
 			labels := groupLabels(r, a)
 			key := groupKey(r, labels)
 			g := all[key]
+			if g == nil && len(all) >= maxGroups {
+				continue
+			}
 			if g == nil {
 				g = &group{key: key, route: r, labels: labels}
 				all[key] = g
@@ -118,6 +123,10 @@ func (t *teller) tell(now time.Time) {
 		alerts = append(alerts, s.alerts...)
 	}
 	all := groups(c, alerts)
+	if len(all) >= maxGroups && now.Sub(t.crowded) >= time.Hour {
+		t.crowded = now
+		e.log.Warn("there are too many groups of alerts; nobody is told of those beyond", "namespace", t.namespace, "groups", maxGroups)
+	}
 	for key := range t.next {
 		if all[key] == nil {
 			delete(t.next, key)
@@ -191,12 +200,13 @@ func (t *teller) flush(c *config, g *group, all []*Alert, now time.Time) {
 	}
 	slices.Sort(firing)
 	slices.Sort(resolved)
+	firing, resolved = firing[:min(len(firing), maxNoted)], resolved[:min(len(resolved), maxNoted)]
 	for _, key := range t.destinations(c, g) {
 		r := c.receivers[key.receiver]
 		quiet := r.SendResolved != nil && !*r.SendResolved
 		last := e.notified.get(key)
-		if last != nil && last.Claimed != "" && now.Before(last.ClaimedUntil) {
-			t.next[g.key] = last.ClaimedUntil // another delivery is under way; its outcome decides
+		if last != nil && e.claimed(last, now) {
+			t.next[g.key] = now.Add(tellEvery) // another delivery is under way; its outcome decides
 			continue
 		}
 		about := resolved
@@ -241,8 +251,8 @@ func (t *teller) upkeep(ctx context.Context, now time.Time) {
 func (t *teller) endGone(ctx context.Context, now time.Time) {
 	e := t.engine
 	c := e.config(t.namespace)
-	for ref, rec := range e.records.all() {
-		if ref.Namespace != t.namespace || c == nil || c.listed[ref] {
+	for ref, rec := range e.records.in(t.namespace) {
+		if c == nil || c.listed[ref] {
 			continue
 		}
 		after, happened := endAll(rec.byID(), c.resolved, now)
@@ -261,7 +271,7 @@ func (t *teller) endGone(ctx context.Context, now time.Time) {
 		}
 		for _, entry := range happened[:min(len(happened), maxTransitions)] {
 			entry.Kind, entry.Name, entry.Node, entry.Message = ref.Kind, ref.Name, e.Store.Self().Name, "the document is not in force any more"
-			if put, err := historyPut(ref.Namespace, entry); err == nil {
+			if put, err := e.historyPut(ref.Namespace, entry); err == nil {
 				change.Put = append(change.Put, put)
 			}
 		}
@@ -284,7 +294,7 @@ func (t *teller) forgetEnded(ctx context.Context, now time.Time) {
 	}
 	all := groups(c, alerts)
 	for path, n := range e.notified.firing(t.namespace) {
-		if all[n.Group] != nil || n.Claimed != "" && now.Before(n.ClaimedUntil) {
+		if all[n.Group] != nil || e.claimed(n, now) {
 			continue
 		}
 		ended := *n

@@ -9,6 +9,7 @@ import (
 	"github.com/gantry-platform/gantry/internal/fault"
 	"github.com/gantry-platform/gantry/internal/policy"
 	"github.com/gantry-platform/gantry/internal/signal/alert/notify"
+	"github.com/gantry-platform/gantry/internal/state"
 )
 
 // RuleView is a document of kind Alert or Objective as people see it.
@@ -148,6 +149,9 @@ func (e *Engine) Test(ctx context.Context, namespace, name string) ([]TestResult
 	default:
 		return nil, fault.New(fault.Exhausted, "receiver.busy", "other tests of receivers are under way").Hinted("try again in a few seconds")
 	}
+	if err := e.auditTest(ctx, namespace, name); err != nil {
+		return nil, err
+	}
 	labels := map[string]string{"alertname": "Test", "namespace": namespace, "severity": string(policy.Info)}
 	annotations := map[string]string{"summary": "A test of the receiver " + name, "description": "Asked for by " + access.FromContext(ctx).Actor + "."}
 	m := &notify.Message{Receiver: name, GroupKey: namespace + "/test", Status: notify.Firing, GroupLabels: labels, CommonLabels: labels, CommonAnnotations: annotations,
@@ -162,4 +166,14 @@ func (e *Engine) Test(ctx context.Context, namespace, name string) ([]TestResult
 		results = append(results, result)
 	}
 	return results, nil
+}
+
+// auditTest notes who sent a message to the outside.
+func (e *Engine) auditTest(ctx context.Context, namespace, name string) error {
+	put, err := access.Record(ctx, access.Entry{Action: "receiver.test", Namespace: namespace, Target: policy.KindReceiver + "/" + name})
+	if err != nil {
+		return err
+	}
+	_, err = e.Store.Commit(ctx, state.Change{Put: []state.Put{put}})
+	return err
 }
