@@ -36,6 +36,16 @@ func page(t *testing.T, address string) string {
 	return string(answer)
 }
 
+// eventually waits for what the server does by its own clock.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !holds(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("it never comes that %s", what)
+		}
+	}
+}
+
 func TestAlertsOfAWholeServer(t *testing.T) {
 	told := make(chan string, 10)
 	hook := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -44,6 +54,14 @@ func TestAlertsOfAWholeServer(t *testing.T) {
 	}))
 	defer hook.Close()
 	s := start(t, map[string]string{"GANTRY_ALERT_ALLOW_NETWORKS": "127.0.0.0/8", "GANTRY_EXTERNAL_URL": "https://gantry.example"})
+	// What was changed before is named with the alert, and what it is about is none of that.
+	if status, answer := publish(t, s, "Config", "loan.yaml", false, "rate: 7\n"); status != 200 {
+		t.Fatalf("publish a Config: %d %s", status, answer)
+	}
+	eventually(t, "the release is in the feed of changes", func() bool {
+		_, answer := call(t, s, "EventService/Changes", `{}`)
+		return strings.Contains(answer, "Config/loan.yaml")
+	})
 	for _, d := range []struct {
 		kind, name string
 		sensitive  bool
@@ -60,6 +78,9 @@ func TestAlertsOfAWholeServer(t *testing.T) {
 	}
 	select {
 	case body := <-told:
+		if !strings.Contains(body, "Config/loan.yaml") || strings.Contains(body, "Receiver/ops") {
+			t.Errorf("the changes before: %s", body)
+		}
 		if !strings.Contains(body, `"summary":"loan is not seen"`) || !strings.Contains(body, `"externalURL":"https://gantry.example"`) {
 			t.Errorf("told: %s", body)
 		}
@@ -133,14 +154,10 @@ func TestAlertDocumentsAreCheckedWhenPublished(t *testing.T) {
 	if status, answer = publish(t, s, "Receiver", "r", true, "slack: {url: 'http://127.0.0.1:1/hunter2'}\n"); status != 200 {
 		t.Fatalf("%d %s", status, answer)
 	}
-	deadline := time.Now().Add(20 * time.Second)
-	for {
+	eventually(t, "the node has looked at its documents", func() bool {
 		status, answer = call(t, s, "AlertService/TestReceiver", `{"receiver":"r"}`)
-		if status == 200 || time.Now().After(deadline) {
-			break
-		}
-		time.Sleep(20 * time.Millisecond) // until the node has looked at its documents
-	}
+		return status == 200
+	})
 	if status != 200 || !strings.Contains(answer, "the address is of this machine") || strings.Contains(answer, "hunter2") {
 		t.Errorf("%d %s", status, answer)
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gantry-platform/gantry/internal/policy"
 	"github.com/gantry-platform/gantry/internal/signal/alert"
 	"github.com/gantry-platform/gantry/internal/signal/event"
 	"github.com/gantry-platform/gantry/internal/signal/wire"
@@ -25,8 +26,11 @@ func (c alertChanges) Changes(ctx context.Context, namespace string, services []
 		if e.Service != "" && len(services) > 0 && !slices.Contains(services, e.Service) {
 			continue
 		}
+		if !mayMatter(&e) {
+			continue
+		}
 		change := alert.Change{At: e.Time, Service: e.Service, Kind: e.Topic}
-		words := []string{e.Topic}
+		var words []string
 		for _, f := range e.Fields {
 			switch text := wire.Text(f.Value); f.Key {
 			case event.ActorField:
@@ -41,4 +45,21 @@ func (c alertChanges) Changes(ctx context.Context, namespace string, services []
 		out = append(out, change)
 	}
 	return out, nil
+}
+
+// mayMatter tells changes that can be a cause: a draft changes nothing that runs, and what is written about alerts changes nothing but alerts.
+func mayMatter(e *event.Stored) bool {
+	if e.Topic == "release.published" {
+		return false
+	}
+	for _, f := range e.Fields {
+		if f.Key != event.TargetField {
+			continue
+		}
+		switch kind, _, _ := strings.Cut(wire.Text(f.Value), "/"); kind {
+		case policy.KindAlert, policy.KindObjective, policy.KindNotificationRoute, policy.KindReceiver, policy.KindSilence, policy.KindInhibition:
+			return false
+		}
+	}
+	return true
 }
