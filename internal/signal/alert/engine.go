@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -260,10 +261,22 @@ func slot(ref Ref, every time.Duration, after time.Time) time.Time {
 	return time.Unix(0, (n+1)*int64(every)+shift).UTC()
 }
 
-// ask asks the series of a namespace.
+// promQLWarning begins the warnings that are about the query; all others are about what the answer lacks.
+const promQLWarning = "PromQL "
+
+// ask asks the series of a namespace. An answer that lacks something, such as the series of a node that does not answer, is an error: half of the data would end alerts
+// that go on, and find absent what is there. A node that is gone is not asked any more after a few seconds.
 func (e *Engine) ask(namespace string) asker {
-	return func(ctx context.Context, query string, at time.Time) (vector promVector, err error) {
-		vector, _, err = e.Series.Instant(ctx, namespace, query, at)
-		return vector, err
+	return func(ctx context.Context, query string, at time.Time) (promVector, error) {
+		vector, warnings, err := e.Series.Instant(ctx, namespace, query, at)
+		if err != nil {
+			return nil, err
+		}
+		for _, warning := range warnings {
+			if !strings.HasPrefix(warning, promQLWarning) {
+				return nil, errors.New(warning)
+			}
+		}
+		return vector, nil
 	}
 }

@@ -204,6 +204,27 @@ func TestWhatCannotBeEvaluatedIsSaid(t *testing.T) {
 	}
 }
 
+func TestHalfOfTheDataIsNoVerdict(t *testing.T) {
+	w := newWorld(t, 1)
+	w.documents.set("Alert", "error-rate", "expr: errors > 1\n")
+	w.errorsAre("loan", 7)
+	w.turn(0)
+	w.series.warns("the series of node n2 are missing: it does not answer")
+	w.pass(time.Minute)
+	w.errorsAre("loan", 0)
+	w.turn(0)
+	w.expect(0, states{"loan": alert.Firing})
+	o, _ := w.engines[0].List(w.ctx, "default")
+	if o.Rules[0].Health.Failing != "cannot be evaluated: the series of node n2 are missing: it does not answer" {
+		t.Errorf("%+v", o.Rules[0].Health)
+	}
+	// A remark about the query is none about the data.
+	w.series.warns("PromQL warning: something about types")
+	w.pass(time.Minute)
+	w.turn(0)
+	w.expect(0, states{"loan": alert.Resolved})
+}
+
 func TestExpressionsThatGiveTooMuch(t *testing.T) {
 	w := newWorld(t, 1)
 	w.documents.set("Alert", "twice", "expr: errors\nlabels: {service: same}\n")

@@ -33,6 +33,8 @@ type store struct {
 	engine *promql.Engine
 	mu     sync.Mutex
 	broken error
+	// lacks is a warning beside every answer.
+	lacks string
 }
 
 func newStore(t testing.TB) *store {
@@ -52,7 +54,7 @@ func newStore(t testing.TB) *store {
 
 func (s *store) Instant(ctx context.Context, _, query string, at time.Time) (promql.Vector, []string, error) {
 	s.mu.Lock()
-	broken := s.broken
+	broken, lacks := s.broken, s.lacks
 	s.mu.Unlock()
 	if broken != nil {
 		return nil, nil, broken
@@ -63,6 +65,9 @@ func (s *store) Instant(ctx context.Context, _, query string, at time.Time) (pro
 	}
 	defer q.Close()
 	vector, err := q.Exec(ctx).Vector()
+	if lacks != "" {
+		return slices.Clone(vector), []string{lacks}, err
+	}
 	return slices.Clone(vector), nil, err
 }
 
@@ -70,6 +75,12 @@ func (s *store) breaks(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.broken = err
+}
+
+func (s *store) warns(lacks string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lacks = lacks
 }
 
 func (s *store) put(at time.Time, value float64, pairs ...string) {

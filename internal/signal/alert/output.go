@@ -107,7 +107,7 @@ func (r *runner) record(ctx context.Context, rule *rule, at time.Time) {
 	for _, rec := range rule.recordings {
 		key := rec.name + rec.labels["window"]
 		if !at.Before(o.due[key]) {
-			vector, _, err := o.engine.Series.Instant(ctx, rule.ref.Namespace, rec.expr, at)
+			vector, err := o.engine.ask(rule.ref.Namespace)(ctx, rec.expr, at)
 			if err != nil {
 				o.engine.log.Warn("a series of an objective cannot be worked out", "series", rec.name, "name", rule.ref.Name, "namespace", rule.ref.Namespace, "error", failure(err))
 				continue

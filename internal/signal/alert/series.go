@@ -9,7 +9,8 @@ import (
 
 // Series answers PromQL.
 type Series interface {
-	// Instant works out a query at a time, over the series of one namespace alone. It may be called concurrently. The strings are warnings.
+	// Instant works out a query at a time, over the series of one namespace alone. It may be called concurrently. The
+	// strings are warnings: those that begin with "PromQL " are about the query, and all others say what the answer lacks.
 	Instant(ctx context.Context, namespace, query string, at time.Time) (promql.Vector, []string, error)
 }
 
