@@ -34,7 +34,7 @@ func main() {
 
 type settings struct {
 	corpus, server, data, profiles, memory string
-	spans, senders                 int
+	spans, senders                         int
 }
 
 func run(ctx context.Context, arguments []string) error {
