@@ -413,7 +413,7 @@ func sealed(t *testing.T, folder string, n int) []string {
 
 func TestSealedSegments(t *testing.T) {
 	folder := t.TempDir()
-	room := open(t, folder, nil)
+	room := open(t, folder, event.SmallSegments)
 	n := fill(t, room, "e")
 	files := sealed(t, folder, 1)
 	emit(t, room, "prod", event.Event{ID: "last", Topic: "u"})
@@ -456,7 +456,7 @@ func TestSealedSegments(t *testing.T) {
 	if err := os.WriteFile(strings.TrimSuffix(files[0], ".jsonl.zst")+".log", []byte("what was being removed"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	room = open(t, folder, nil)
+	room = open(t, folder, event.SmallSegments)
 	check(room)
 	if err := room.Close(); err != nil {
 		t.Fatal(err)
@@ -465,7 +465,7 @@ func TestSealedSegments(t *testing.T) {
 	if err := os.WriteFile(files[0], compressed[:len(compressed)/2], 0o600); err != nil {
 		t.Fatal(err)
 	}
-	room = open(t, folder, nil)
+	room = open(t, folder, event.SmallSegments)
 	result, err := room.Query(t.Context(), event.Query{Namespace: "prod"})
 	if err != nil || len(result.Partial) != 1 || len(result.Events) == 0 || result.Events[0].ID != "last" {
 		t.Errorf("%d events, %q, %v", len(result.Events), result.Partial, err)
@@ -504,7 +504,7 @@ func TestRetention(t *testing.T) {
 	})
 	t.Run("size", func(t *testing.T) {
 		folder := t.TempDir()
-		room := open(t, folder, func(o *event.Options) { o.MaxBytes = 1 })
+		room := open(t, folder, func(o *event.Options) { o.MaxBytes = 1; event.SmallSegments(o) })
 		room.Need(func() uint64 { return 1 })
 		n := fill(t, room, "e")
 		emit(t, room, "prod", event.Event{ID: "last", Topic: "u"})

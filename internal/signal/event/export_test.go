@@ -1,5 +1,7 @@
 package event
 
+import "context"
+
 // BreakFile makes the next write to the log of events fail.
 func (r *Room) BreakFile() {
 	r.events.mu.Lock()
@@ -8,7 +10,7 @@ func (r *Room) BreakFile() {
 }
 
 // FlushCounts writes the counters now.
-func (r *Room) FlushCounts() error { return r.counts.flush(nil, r.options.Now()) }
+func (r *Room) FlushCounts() error { return r.counts.flush(context.TODO(), r.options.Now()) }
 
 // Frames reads frames, as at a start.
 func Frames(data []byte, each func(line []byte) bool) int { return unframe(data, each) }
@@ -16,5 +18,8 @@ func Frames(data []byte, each func(line []byte) bool) int { return unframe(data,
 // Frame makes one.
 func Frame(to, line []byte) []byte { return frame(to, line) }
 
-// MaxTopicsOfAll and SegmentBytes are limits.
-const SegmentBytes = segmentBytes
+// SegmentBytes is the size of segments after [SmallSegments].
+const SegmentBytes = 1 << 20
+
+// SmallSegments makes segments of [SegmentBytes].
+func SmallSegments(o *Options) { o.segmentBytes = SegmentBytes }

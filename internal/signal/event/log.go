@@ -35,8 +35,10 @@ type logOptions struct {
 	folder   string
 	maxAge   time.Duration
 	maxBytes int64
-	logger   *slog.Logger
-	now      func() time.Time
+	// segmentBytes is when a segment is full.
+	segmentBytes int64
+	logger       *slog.Logger
+	now          func() time.Time
 	// needed answers the first sequence number that somebody still has to read; nil: nobody.
 	needed func() uint64
 }
@@ -342,7 +344,7 @@ func (j *journal) advance(bytes int64, added metaBuilder) {
 		close(j.appended)
 		j.appended = nil
 	}
-	if j.currentSize >= segmentBytes {
+	if j.currentSize >= j.segmentBytes {
 		j.retire()
 	}
 }

@@ -49,6 +49,9 @@ type Options struct {
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
 	Now        func() time.Time
+
+	// segmentBytes is smaller in tests.
+	segmentBytes int64
 }
 
 // Room keeps events and changes. Its methods may be called concurrently.
@@ -85,6 +88,9 @@ func Open(o Options) (*Room, error) {
 	if o.Rate <= 0 {
 		o.Rate = DefaultRate
 	}
+	if o.segmentBytes <= 0 {
+		o.segmentBytes = segmentBytes
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -103,11 +109,11 @@ func Open(o Options) (*Room, error) {
 		o.Logger.Error("the types of topics cannot be read, and are learned anew", "file", r.topics.path, "reason", err)
 	}
 	var err error
-	r.events, err = openJournal(logOptions{folder: filepath.Join(o.Folder, "events"), maxAge: o.MaxAge, maxBytes: o.MaxBytes, logger: o.Logger, now: o.Now, needed: r.neededFrom})
+	r.events, err = openJournal(logOptions{folder: filepath.Join(o.Folder, "events"), maxAge: o.MaxAge, maxBytes: o.MaxBytes, segmentBytes: o.segmentBytes, logger: o.Logger, now: o.Now, needed: r.neededFrom})
 	if err != nil {
 		return nil, fmt.Errorf("event: %w", err)
 	}
-	r.changes, err = openJournal(logOptions{folder: filepath.Join(o.Folder, "changes"), maxAge: changesAge, maxBytes: changesBytes, logger: o.Logger, now: o.Now})
+	r.changes, err = openJournal(logOptions{folder: filepath.Join(o.Folder, "changes"), maxAge: changesAge, maxBytes: changesBytes, segmentBytes: o.segmentBytes, logger: o.Logger, now: o.Now})
 	if err != nil {
 		r.events.close()
 		return nil, fmt.Errorf("event: %w", err)
