@@ -8,7 +8,7 @@ TOOLS   := bin/tools
 CONFORMANCE := $(patsubst %/go.mod,%,$(wildcard conformance/go.mod conformance/*/go.mod))
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test conformance bench lint generate check-generated tools clean
+.PHONY: help build demo test conformance bench bench-signals lint generate check-generated tools clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,11 @@ conformance: build ## Other people's programs against a live server
 
 bench: build ## Measure, and print the table of docs/benchmarks.md
 	cd bench && GOWORK=off $(GO) run . -server ../bin/gantry $(BENCH_FLAGS)
+
+bench-signals: build ## Measure how traces are taken in and found, on a recording of the sample fleet
+	mkdir -p bin && $(GO) build -o bin/record ./examples/lending/record
+	bin/record -out bin/fleet.otlp -spans 20000
+	cd bench && GOWORK=off $(GO) run ./signals -server ../bin/gantry -corpus ../bin/fleet.otlp $(BENCH_FLAGS)
 
 lint: tools check-generated ## gofmt, vet, staticcheck, generated code and documents
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "gofmt: $$unformatted"; exit 1; }

@@ -35,6 +35,7 @@ func main() {
 type settings struct {
 	corpus, server, data, profiles, memory string
 	spans, senders                         int
+	keep                                   bool
 }
 
 func run(ctx context.Context, arguments []string) error {
@@ -47,6 +48,7 @@ func run(ctx context.Context, arguments []string) error {
 	flags.IntVar(&s.spans, "spans", 10_000_000, "how many spans are sent")
 	flags.StringVar(&s.memory, "memory", "", "the server's --traces-memory; default: its own")
 	flags.IntVar(&s.senders, "senders", 16, "requests under way at once")
+	flags.BoolVar(&s.keep, "keep", false, "leave the server's folder, and say where it is")
 	if err := flags.Parse(arguments); err != nil {
 		return err
 	}
@@ -76,13 +78,20 @@ func measure(ctx context.Context, s *settings, c *corpus) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(folder)
+	if s.keep {
+		fmt.Println("folder:", folder)
+	} else {
+		defer os.RemoveAll(folder)
+	}
 	if s.server, err = exec.LookPath(s.server); err != nil {
 		return err
 	}
 	var arguments []string
+	if s.keep {
+		arguments = append(arguments, "--log-level", "debug")
+	}
 	if s.memory != "" {
-		arguments = []string{"--traces-memory", s.memory}
+		arguments = append(arguments, "--traces-memory", s.memory)
 	}
 	server, err := process.Start(ctx, process.Options{Binary: s.server, Data: filepath.Join(folder, "data"), Log: filepath.Join(folder, "log"), Profiled: s.profiles != "", Arguments: arguments})
 	if err != nil {

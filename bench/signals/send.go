@@ -77,7 +77,7 @@ func send(ctx context.Context, server *process.Server, s *settings, c *corpus) (
 			}
 		})
 	}
-	var spans, bytes, waited atomic.Int64
+	var bytes, waited atomic.Int64
 	before, err := server.CPUTime()
 	if err != nil {
 		return nil, err
@@ -119,13 +119,35 @@ func send(ctx context.Context, server *process.Server, s *settings, c *corpus) (
 		return nil, err
 	}
 	out.wall = time.Since(began)
+	// The blocks that are still being written belong to the work.
+	if err := awaitBlocks(ctx, server, made.Load()); err != nil {
+		return nil, err
+	}
 	after, err := server.CPUTime()
 	if err != nil {
 		return nil, err
 	}
-	spans.Store(made.Load())
-	out.spans, out.bytes, out.waited, out.cpu = spans.Load(), bytes.Load(), waited.Load(), after-before
+	out.spans, out.bytes, out.waited, out.cpu = made.Load(), bytes.Load(), waited.Load(), after-before
 	return out, nil
+}
+
+// awaitBlocks waits until no more than one block's spans are in memory.
+func awaitBlocks(ctx context.Context, server *process.Server, sent int64) error {
+	const oneBlock = 512 << 10
+	for {
+		figures, err := server.Figures(ctx)
+		if err != nil {
+			return err
+		}
+		if figures["gantry_traces_block_written_spans_total"]+oneBlock >= float64(sent) {
+			return nil
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // raw sends bytes as they are: they are a protobuf message.

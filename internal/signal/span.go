@@ -224,6 +224,8 @@ type Batch struct {
 	Spans  []Span
 	Groups []Group
 	Places []Place
+	// Clean: all texts of Raw are valid UTF-8, so that who decodes it again need not look.
+	Clean bool
 }
 
 // Group is where the resource and the scope of some spans are in a request.

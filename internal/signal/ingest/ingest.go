@@ -138,7 +138,7 @@ func (r *Room) Keep(ctx context.Context, namespace string, raw []byte) (Result, 
 		return Result{}, err
 	}
 	l := r.sort(d, spans, press)
-	batch := &signal.Batch{Namespace: namespace, Arrived: r.options.Clock(), Raw: raw, Spans: spans, Groups: d.Groups, Places: d.Places}
+	batch := &signal.Batch{Namespace: namespace, Arrived: r.options.Clock(), Raw: raw, Spans: spans, Groups: d.Groups, Places: d.Places, Clean: d.Mended == 0}
 	if len(l.dropped) > 0 {
 		if err := r.reduce(batch, l.kept); err != nil {
 			return Result{}, err

@@ -261,7 +261,7 @@ func (s *Store) replaySegment(number uint64) error {
 		if err != nil {
 			return nil // it was decoded before it was written: its bytes are what was acknowledged, and its checksum holds
 		}
-		e := newEntry(&signal.Batch{Namespace: r.namespace, Arrived: r.arrived, Raw: r.raw, Spans: spans, Groups: d.Groups, Places: d.Places})
+		e := newEntry(&signal.Batch{Namespace: r.namespace, Arrived: r.arrived, Raw: r.raw, Spans: spans, Groups: d.Groups, Places: d.Places, Clean: d.Mended == 0})
 		s.memory.Add(e.size())
 		h.add(e)
 		batches++

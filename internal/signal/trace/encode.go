@@ -17,20 +17,23 @@ type encoder struct {
 	// values are the rows not yet written, a slice a column, and rows their number.
 	values [][]parquet.Value
 	rows   int
-	// arena holds the JSON of those rows. It is never grown in place, since values point into it.
+	// arena holds the ids and the JSON of those rows. Values point into it: when it is full, another one follows.
 	arena []byte
 	// packed and done are of the span at work.
 	packed []byte
 	done   []bool
+	// follows guesses the column of an attribute by that of the one before it, plus one: spans of one kind have theirs in one order, and comparing
+	// with a guess costs less than looking up.
+	follows []int
 	// resources remembers the JSON of resources, which many spans share.
 	resources map[*signal.Resource]string
 }
 
-// encodeRows is how many rows are handed over at once.
-const encodeRows = 1024
+// encodeRows is how many rows are handed over at once: few enough that the values of all columns stay in the processor's cache.
+const encodeRows = 128
 
 func newEncoder(s *schema, columns []*parquet.ColumnWriter) *encoder {
-	e := &encoder{schema: s, columns: columns, values: make([][]parquet.Value, len(columns)), done: make([]bool, len(s.attributes)),
+	e := &encoder{schema: s, columns: columns, values: make([][]parquet.Value, len(columns)), done: make([]bool, len(s.attributes)), follows: make([]int, len(s.attributes)+1),
 		resources: map[*signal.Resource]string{}}
 	for i := range e.values {
 		e.values[i] = make([]parquet.Value, 0, encodeRows)
@@ -40,27 +43,33 @@ func newEncoder(s *schema, columns []*parquet.ColumnWriter) *encoder {
 
 func bytesOf(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }
 
-func (e *encoder) put(column int, v parquet.Value, level int) {
-	e.values[column] = append(e.values[column], v.Level(0, level, column))
+// put adds the value of a required column, or a null.
+func (e *encoder) put(column int, v parquet.Value) {
+	e.values[column] = append(e.values[column], v)
+}
+
+// putOptional adds a value that is there of an optional column.
+func (e *encoder) putOptional(column int, v parquet.Value) {
+	e.values[column] = append(e.values[column], v.Level(0, 1, column))
 }
 
 func (e *encoder) text(c column, s string) {
 	column := e.schema.fixed[c]
-	e.put(column, parquet.ByteArrayValue(bytesOf(s)), 0)
+	e.put(column, parquet.ByteArrayValue(bytesOf(s)))
 }
 
 func (e *encoder) optionalText(c column, s string) {
 	column := e.schema.fixed[c]
 	if s == "" {
-		e.put(column, parquet.NullValue(), 0)
+		e.put(column, parquet.NullValue())
 		return
 	}
-	e.put(column, parquet.ByteArrayValue(bytesOf(s)), 1)
+	e.putOptional(column, parquet.ByteArrayValue(bytesOf(s)))
 }
 
 func (e *encoder) number(c column, n int64) {
 	column := e.schema.fixed[c]
-	e.put(column, parquet.Int64Value(n), 0)
+	e.put(column, parquet.Int64Value(n))
 }
 
 // keep copies bytes of the moment to where they stay until the rows are written.
@@ -80,12 +89,12 @@ func (e *encoder) keep(b []byte) string {
 // add encodes one span. Its strings must last until flush.
 func (e *encoder) add(namespace string, s *signal.Span) error {
 	trace, id := e.keep(s.TraceID[:]), e.keep(s.ID[:])
-	e.put(e.schema.fixed[columnTraceID], parquet.FixedLenByteArrayValue(bytesOf(trace)), 0)
-	e.put(e.schema.fixed[columnSpanID], parquet.FixedLenByteArrayValue(bytesOf(id)), 0)
+	e.put(e.schema.fixed[columnTraceID], parquet.FixedLenByteArrayValue(bytesOf(trace)))
+	e.put(e.schema.fixed[columnSpanID], parquet.FixedLenByteArrayValue(bytesOf(id)))
 	if parent := e.schema.fixed[columnParentID]; s.Parent.IsZero() {
-		e.put(parent, parquet.NullValue(), 0)
+		e.put(parent, parquet.NullValue())
 	} else {
-		e.put(parent, parquet.FixedLenByteArrayValue(bytesOf(e.keep(s.Parent[:]))), 1)
+		e.putOptional(parent, parquet.FixedLenByteArrayValue(bytesOf(e.keep(s.Parent[:]))))
 	}
 	e.text(columnNamespace, namespace)
 	e.optionalText(columnTraceState, s.TraceState)
@@ -123,12 +132,13 @@ func (e *encoder) add(namespace string, s *signal.Span) error {
 
 // attributes fills the columns of attributes and packs what has none.
 func (e *encoder) attributes(attributes []signal.Attribute) {
-	packed := e.packed[:0]
+	packed, before := e.packed[:0], -1
 	for i := range attributes {
 		a := &attributes[i]
-		own, ok := e.schema.index[a.Key]
+		own, ok := e.column(before, a.Key)
+		before = own
 		if ok && !e.done[own] && e.schema.attributes[own].value == a.Value.Type {
-			e.put(e.schema.places[own], value(a.Value), 1)
+			e.putOptional(e.schema.places[own], value(a.Value))
 			e.done[own] = true
 			continue
 		}
@@ -144,12 +154,26 @@ func (e *encoder) attributes(attributes []signal.Attribute) {
 	}
 	for own, done := range e.done {
 		if !done {
-			e.put(e.schema.places[own], parquet.NullValue(), 0)
+			e.put(e.schema.places[own], parquet.NullValue())
 		}
 		e.done[own] = false
 	}
 	e.optionalText(columnAttributes, e.keep(packed))
 	e.packed = packed
+}
+
+// column finds the attribute column of a key, which comes behind that of column before (-1: none); -1 and false when it has none.
+func (e *encoder) column(before int, key string) (int, bool) {
+	guess := &e.follows[before+1]
+	if *guess < len(e.schema.attributes) && e.schema.attributes[*guess].key == key {
+		return *guess, true
+	}
+	own, ok := e.schema.index[key]
+	if !ok {
+		return -1, false
+	}
+	*guess = own
+	return own, true
 }
 
 // value is a value as its column has it.
@@ -174,7 +198,7 @@ func (e *encoder) flush() error {
 		}
 		e.values[i] = e.values[i][:0]
 	}
-	e.rows, e.arena = 0, e.arena[:0:0]
+	e.rows, e.arena = 0, e.arena[:0]
 	return nil
 }
 

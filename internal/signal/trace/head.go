@@ -41,6 +41,7 @@ type held struct {
 	arrived   time.Time
 	raw       []byte
 	groups    []signal.Group
+	clean     bool
 	// The rest is filled when the head takes the batch. resources belong to the groups.
 	resources []*signal.Resource
 	// first and end are its spans among those of the head; latest is the latest start up to and including this batch.
@@ -81,7 +82,7 @@ type spanTimes struct {
 }
 
 func newEntry(b *signal.Batch) *entry {
-	e := &entry{held: held{namespace: b.Namespace, arrived: b.Arrived, raw: b.Raw, groups: append([]signal.Group(nil), b.Groups...)},
+	e := &entry{held: held{namespace: b.Namespace, arrived: b.Arrived, raw: b.Raw, clean: b.Clean, groups: append([]signal.Group(nil), b.Groups...)},
 		places: append([]signal.Place(nil), b.Places...), spans: make([]spanTimes, len(b.Spans))}
 	var last name
 	for i := range b.Spans {
@@ -167,6 +168,7 @@ func (h *head) resource(raw []byte, group signal.Group) *signal.Resource {
 // decode decodes one span. It shares the memory of the decoder.
 func (h *head) decode(d *wire.Decoder, p *place) (signal.Span, error) {
 	b := &h.batches[p.batch]
+	d.Trusted = b.clean
 	return d.Span(b.raw, b.groups[p.group], signal.Place{At: p.at, End: p.end}, b.resources[p.group])
 }
 

@@ -11,7 +11,7 @@ import (
 type Options struct {
 	// Dir is the folder of the store alone; it is made when it is not there.
 	Dir string
-	// Memory bounds the bytes of spans that are not in a block yet. Over it Write answers [fault.Exhausted]. Default 384 MiB.
+	// Memory bounds the bytes of spans that are not in a block yet. Over it Write answers [fault.Exhausted]. Default 512 MiB.
 	Memory int64
 	// HeadSpans and HeadAge say when a head becomes a block. Defaults 512 Ki spans (a block of some 20 MiB) and 15 minutes (a restart reads less log).
 	HeadSpans int
@@ -31,7 +31,7 @@ type Options struct {
 
 func (o Options) withDefaults() Options {
 	if o.Memory == 0 {
-		o.Memory = 384 << 20
+		o.Memory = 512 << 20
 	}
 	if o.HeadSpans == 0 {
 		o.HeadSpans = 512 << 10
@@ -57,5 +57,5 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// headShare is the part of the memory that one head may take: two wait for the cutter while the third fills.
-const headShare = 3
+// headShare is the part of the memory that one head may take. Writers are held back at three quarters, until one block is written.
+const headShare = 4

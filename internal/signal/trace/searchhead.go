@@ -77,6 +77,7 @@ func (s *headSearch) batch(b *held) {
 			continue
 		}
 		s.decoder.Reset()
+		s.decoder.Trusted = b.clean
 		span, err := s.decoder.Span(b.raw, b.groups[p.group], signal.Place{At: p.at, End: p.end}, b.resources[p.group])
 		if err == nil && matches(s.q, &span) { // it was decoded when it came
 			s.c.add(span.TraceID, span.ID, span.Start)

@@ -43,6 +43,10 @@ type Decoder struct {
 	Rejected Rejected
 	// Cut counts attributes, events and links over a limit, and texts that were shortened.
 	Cut int
+	// Mended counts texts of the last Decode that were no valid UTF-8.
+	Mended int
+	// Trusted leaves out the look at UTF-8: what is decoded has been decoded before, and nothing was mended.
+	Trusted bool
 
 	spans      []signal.Span
 	attributes []signal.Attribute
@@ -82,7 +86,7 @@ func (d *Decoder) Reset() {
 	d.spans, d.attributes, d.events, d.links = d.spans[:0], d.attributes[:0], d.events[:0], d.links[:0]
 	d.Groups, d.Places = d.Groups[:0], d.Places[:0]
 	d.resource, d.scope = nil, ""
-	d.Rejected, d.Cut = Rejected{}, 0
+	d.Rejected, d.Cut, d.Mended = Rejected{}, 0, 0
 }
 
 // Resource decodes the resource of a group.
@@ -103,7 +107,7 @@ func (d *Decoder) Span(raw []byte, g signal.Group, p signal.Place, resource *sig
 // fields calls f for each field of a message: with the bytes of a length-delimited one, otherwise with its number.
 func fields(b []byte, f func(number protowire.Number, value []byte, scalar uint64) error) error {
 	for len(b) > 0 {
-		number, kind, n := protowire.ConsumeTag(b)
+		number, kind, n := nextTag(b)
 		if n < 0 {
 			return errTorn
 		}
@@ -112,12 +116,12 @@ func fields(b []byte, f func(number protowire.Number, value []byte, scalar uint6
 		var scalar uint64
 		switch kind {
 		case protowire.BytesType:
-			value, n = protowire.ConsumeBytes(b)
+			value, n = nextBytes(b)
 			if n >= 0 && value == nil {
 				value = b[:0]
 			}
 		case protowire.VarintType:
-			scalar, n = protowire.ConsumeVarint(b)
+			scalar, n = nextVarint(b)
 		case protowire.Fixed64Type:
 			scalar, n = protowire.ConsumeFixed64(b)
 		case protowire.Fixed32Type:
@@ -286,8 +290,9 @@ func (d *Decoder) text(b []byte) string {
 		b = b[:end]
 	}
 	s := unsafe.String(unsafe.SliceData(b), len(b))
-	if !utf8.ValidString(s) {
-		return strings.ToValidUTF8(s, "\ufffd")
+	if d.Trusted || utf8.ValidString(s) {
+		return s
 	}
-	return s
+	d.Mended++
+	return strings.ToValidUTF8(s, "\ufffd")
 }

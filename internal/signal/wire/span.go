@@ -13,14 +13,14 @@ func (d *Decoder) readSpan(b []byte, s *signal.Span) error {
 	firstAttribute, firstEvent, firstLink := len(d.attributes), len(d.events), len(d.links)
 	var end uint64
 	for len(b) > 0 {
-		number, kind, n := protowire.ConsumeTag(b)
+		number, kind, n := nextTag(b)
 		if n < 0 {
 			return errTorn
 		}
 		b = b[n:]
 		switch kind {
 		case protowire.BytesType:
-			value, n := protowire.ConsumeBytes(b)
+			value, n := nextBytes(b)
 			if n < 0 {
 				return errTorn
 			}
@@ -41,7 +41,7 @@ func (d *Decoder) readSpan(b []byte, s *signal.Span) error {
 				end = value
 			}
 		case protowire.VarintType:
-			value, n := protowire.ConsumeVarint(b)
+			value, n := nextVarint(b)
 			if n < 0 {
 				return errTorn
 			}

@@ -15,7 +15,7 @@ import (
 func (d *Decoder) keyValue(b []byte, depth int) (signal.Attribute, error) {
 	var a signal.Attribute
 	for len(b) > 0 {
-		number, kind, n := protowire.ConsumeTag(b)
+		number, kind, n := nextTag(b)
 		if n < 0 {
 			return a, errTorn
 		}
@@ -27,7 +27,7 @@ func (d *Decoder) keyValue(b []byte, depth int) (signal.Attribute, error) {
 			b = b[n:]
 			continue
 		}
-		value, n := protowire.ConsumeBytes(b)
+		value, n := nextBytes(b)
 		if n < 0 {
 			return a, errTorn
 		}
@@ -49,14 +49,14 @@ func (d *Decoder) keyValue(b []byte, depth int) (signal.Attribute, error) {
 func (d *Decoder) value(b []byte, depth int) (signal.Value, error) {
 	var v signal.Value
 	for len(b) > 0 {
-		number, kind, n := protowire.ConsumeTag(b)
+		number, kind, n := nextTag(b)
 		if n < 0 {
 			return v, errTorn
 		}
 		b = b[n:]
 		switch kind {
 		case protowire.BytesType:
-			value, n := protowire.ConsumeBytes(b)
+			value, n := nextBytes(b)
 			if n < 0 {
 				return v, errTorn
 			}
@@ -66,7 +66,7 @@ func (d *Decoder) value(b []byte, depth int) (signal.Value, error) {
 				return v, err
 			}
 		case protowire.VarintType:
-			value, n := protowire.ConsumeVarint(b)
+			value, n := nextVarint(b)
 			if n < 0 {
 				return v, errTorn
 			}
