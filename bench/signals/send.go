@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/hex"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,8 +22,8 @@ type sent struct {
 	spans, bytes int64
 	wall         time.Duration
 	cpu          time.Duration
-	// waited counts requests that the server asked to send again later.
-	waited int64
+	// left counts spans that the server left out, and waited requests that the server asked to send again later.
+	left, waited int64
 	// known are some of the traces, and orders some order numbers, spread over the whole time.
 	known  []string
 	orders []string
@@ -45,10 +44,11 @@ func send(ctx context.Context, server *process.Server, s *settings, c *corpus) (
 	for range workers {
 		making.Go(func() {
 			own := c.copy()
-			shift := uint64(time.Now().UnixNano()) - own.first
+			began := own.first
 			for made.Load() < int64(s.spans) && ctx.Err() == nil {
+				shift := uint64(time.Now().UnixNano()) - began
+				began += shift
 				p := newPass(passes.Add(1), shift)
-				shift = 0
 				for i, r := range own.requests {
 					spans := r.ResourceSpans[0].ScopeSpans[0].Spans
 					for _, span := range spans {
@@ -77,7 +77,7 @@ func send(ctx context.Context, server *process.Server, s *settings, c *corpus) (
 			}
 		})
 	}
-	var bytes, waited atomic.Int64
+	var bytes, waited, left atomic.Int64
 	before, err := server.CPUTime()
 	if err != nil {
 		return nil, err
@@ -91,6 +91,7 @@ func send(ctx context.Context, server *process.Server, s *settings, c *corpus) (
 		sending.Go(func() {
 			defer connection.Close()
 			for body := range requests {
+				var said collector.ExportTraceServiceResponse
 				for {
 					var answer []byte
 					err := connection.Invoke(ctx, collector.TraceService_Export_FullMethodName, body, &answer)
@@ -99,8 +100,8 @@ func send(ctx context.Context, server *process.Server, s *settings, c *corpus) (
 						time.Sleep(100 * time.Millisecond)
 						continue
 					}
-					if err == nil && len(answer) > 0 {
-						err = fmt.Errorf("not all was taken: %q", answer)
+					if err == nil {
+						err = proto.Unmarshal(answer, &said)
 					}
 					if err != nil {
 						cancel(err)
@@ -109,6 +110,7 @@ func send(ctx context.Context, server *process.Server, s *settings, c *corpus) (
 					break
 				}
 				bytes.Add(int64(len(body)))
+				left.Add(said.GetPartialSuccess().GetRejectedSpans())
 			}
 		})
 	}
@@ -120,14 +122,14 @@ func send(ctx context.Context, server *process.Server, s *settings, c *corpus) (
 	}
 	out.wall = time.Since(began)
 	// The blocks that are still being written belong to the work.
-	if err := awaitBlocks(ctx, server, made.Load()); err != nil {
+	if err := awaitBlocks(ctx, server, made.Load()-left.Load()); err != nil {
 		return nil, err
 	}
 	after, err := server.CPUTime()
 	if err != nil {
 		return nil, err
 	}
-	out.spans, out.bytes, out.waited, out.cpu = made.Load(), bytes.Load(), waited.Load(), after-before
+	out.spans, out.bytes, out.waited, out.left, out.cpu = made.Load(), bytes.Load(), waited.Load(), left.Load(), after-before
 	return out, nil
 }
 

@@ -56,6 +56,9 @@ func (c *cli) serve(ctx context.Context, settings *server.Settings) error {
 		return err
 	}
 	fmt.Fprintf(c.out, "gantry %s is ready\n  HTTP  %s\n  gRPC  %s\n  data  %s\n", version, s.HTTPAddress(), s.GRPCAddress(), s.DataDir())
+	if grpcAddress, httpAddress := s.OTLPAddresses(); grpcAddress != "" || httpAddress != "" {
+		fmt.Fprintf(c.out, "  OTLP  %s (gRPC), %s (HTTP)\n", orClosed(grpcAddress), orClosed(httpAddress))
+	}
 	if settings.Dev {
 		fmt.Fprintln(c.out, "  development mode: loopback only, no authentication")
 	}
@@ -84,4 +87,11 @@ func (c *cli) printSettings(settings *server.Settings) error {
 		}
 	}
 	return nil
+}
+
+func orClosed(address string) string {
+	if address == "" {
+		return "closed"
+	}
+	return address
 }

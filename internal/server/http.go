@@ -56,6 +56,7 @@ func (s *Server) routes() http.Handler {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		_, _ = w.Write([]byte("Gantry " + s.version + "\n\nAPI      /gantry.v1.* (Connect: JSON by POST, or gRPC)\n" +
 			"Metrics  /metrics\nHealth   /healthz, /readyz\nTargets  /prometheus/sd\n" +
+			"Signals  Prometheus's query API /prometheus/api/v1/, Jaeger's /jaeger/api/, Zipkin's spans /api/v2/spans, events /events/v1/, OTLP on its own ports\n" +
 			"Others   Nacos /nacos/, Eureka /eureka/, Consul /v1/, Apollo /configs/, Spring Cloud Config /spring-config/\n         in another namespace than default: /ns/<namespace>/ before these\n\nThe command `gantry status` says more.\n"))
 	})
 	return mux
