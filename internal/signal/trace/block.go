@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/parquet-go/parquet-go"
@@ -18,6 +19,8 @@ const (
 	dayFormat       = "2006-01-02"
 	// keyNames is the block's list of endpoints, in the metadata of the file.
 	keyNames = "gantry.names"
+	// maxFiles is how many blocks stay open after they were read: some 100 KiB of memory each.
+	maxFiles = 512
 	// keyBlock tells the version of the format to readers to come.
 	keyBlock = "gantry.block"
 )
@@ -67,6 +70,9 @@ type block struct {
 	path string
 	size int64
 
+	// files counts the open files of all blocks.
+	files *atomic.Int64
+
 	mu sync.Mutex
 	// users have the block pinned. The file of a block that is gone is deleted by the last of them.
 	users  int
@@ -84,12 +90,12 @@ type openBlock struct {
 	columns map[string]int
 }
 
-func loadBlock(path string, n blockName) (*block, error) {
+func (s *Store) loadBlock(path string, n blockName) (*block, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
 	}
-	return &block{blockName: n, path: path, size: info.Size()}, nil
+	return &block{blockName: n, path: path, size: info.Size(), files: &s.files}, nil
 }
 
 // pin keeps the block readable until release. It is called with Store.mu held, while the block is in the list.
@@ -102,8 +108,13 @@ func (b *block) pin() {
 func (b *block) release() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.users--; b.users == 0 && b.gone {
+	b.users--
+	switch {
+	case b.users > 0:
+	case b.gone:
 		_ = b.discard() // the next start sees what could not be deleted
+	case b.files.Load() > maxFiles:
+		b.closeFile()
 	}
 }
 
@@ -118,6 +129,7 @@ func (b *block) open(now time.Time) (*openBlock, error) {
 			return nil, fmt.Errorf("trace: block %s: %w", filepath.Base(b.path), err)
 		}
 		b.opened = opened
+		b.files.Add(1)
 	}
 	return b.opened, nil
 }
@@ -127,6 +139,7 @@ func (b *block) closeFile() {
 	if b.opened != nil {
 		b.opened.file.Close()
 		b.opened = nil
+		b.files.Add(-1)
 	}
 }
 

@@ -57,7 +57,7 @@ func (s *Store) cut(h *head) error {
 	}
 	var b *block
 	if n.spans > 0 {
-		if b, err = loadBlock(s.blockPath(n), n); err != nil {
+		if b, err = s.loadBlock(s.blockPath(n), n); err != nil {
 			return err
 		}
 		s.metrics.blockBytes.Add(float64(b.size))

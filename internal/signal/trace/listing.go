@@ -29,23 +29,24 @@ func (s *Store) listed(ctx context.Context, within signal.Range, pick func(name)
 			}
 		}
 	}
-	heads, blocks, release := s.sources(within)
-	defer release()
+	heads, blocks := s.sources(within)
 	for _, h := range heads {
 		h.mu.RLock()
 		add(h.names)
 		h.mu.RUnlock()
 	}
 	for _, b := range blocks {
-		if err := ctx.Err(); err != nil {
-			return nil, err
+		if ctx.Err() == nil {
+			if o, err := b.open(s.options.Clock()); err == nil {
+				add(o.names)
+			} else {
+				s.metrics.logOnce(s.log, "read", "a block of spans cannot be read", err)
+			}
 		}
-		o, err := b.open(s.options.Clock())
-		if err != nil {
-			s.metrics.logOnce(s.log, "read", "a block of spans cannot be read", err)
-			continue
-		}
-		add(o.names)
+		b.release()
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
 	}
 	return slices.Sorted(maps.Keys(found)), nil
 }

@@ -137,8 +137,7 @@ func (s *Store) Search(ctx context.Context, q signal.TraceQuery) (signal.SearchR
 	}
 	looking, cancel := context.WithTimeout(ctx, searchTime)
 	defer cancel()
-	heads, blocks, release := s.sources(signal.Range{Since: q.Since, Until: q.Until})
-	defer release()
+	heads, blocks := s.sources(signal.Range{Since: q.Since, Until: q.Until})
 	c := &collector{limit: q.Limit, found: map[signal.TraceID]*candidate{}}
 	searchHeads(looking, &q, heads, c)
 	out.Partial = s.searchBlocks(looking, &q, blocks, c)
@@ -163,8 +162,9 @@ func (s *Store) Search(ctx context.Context, q signal.TraceQuery) (signal.SearchR
 	return out, nil
 }
 
-// sources are the heads and blocks that may have spans of a time, blocks with the latest first. The blocks stay readable until release.
-func (s *Store) sources(within signal.Range) (heads []*head, blocks []*block, release func()) {
+// sources are the heads and blocks that may have spans of a time, blocks with the latest first. The blocks are pinned: each must be
+// released when it has been looked at.
+func (s *Store) sources(within signal.Range) (heads []*head, blocks []*block) {
 	since, until := int64(math.MinInt64), int64(math.MaxInt64)
 	if !within.Since.IsZero() {
 		since = within.Since.UnixNano()
@@ -182,11 +182,7 @@ func (s *Store) sources(within signal.Range) (heads []*head, blocks []*block, re
 		}
 	}
 	slices.SortFunc(blocks, func(a, b *block) int { return cmp.Compare(b.latest, a.latest) })
-	return heads, blocks, func() {
-		for _, b := range blocks {
-			b.release()
-		}
-	}
+	return heads, blocks
 }
 
 // searchBlocks looks through blocks, the latest first, until nothing newer can come. It names blocks that cannot be read.
@@ -196,9 +192,11 @@ func (s *Store) searchBlocks(ctx context.Context, q *signal.TraceQuery, blocks [
 	workers.SetLimit(max(1, runtime.GOMAXPROCS(0)))
 	for _, b := range blocks {
 		if ctx.Err() != nil || c.satisfied(b.latest) {
-			break
+			b.release()
+			continue
 		}
 		workers.Go(func() error {
+			defer b.release()
 			if err := s.searchBlock(ctx, q, b, c); err != nil && ctx.Err() == nil {
 				s.metrics.logOnce(s.log, "read", "a block of spans cannot be read", err)
 				mu.Lock()
@@ -291,26 +289,34 @@ func (s *Store) Trace(ctx context.Context, namespace string, id signal.TraceID, 
 
 // spans finds the spans of a trace, by start, each once.
 func (s *Store) spans(ctx context.Context, namespace string, id signal.TraceID, within signal.Range, brief bool) (out []signal.Span, partial []string) {
-	heads, blocks, release := s.sources(within)
-	defer release()
+	heads, blocks := s.sources(within)
 	for _, h := range heads {
 		var err error
 		if out, err = h.trace(namespace, id, out); err != nil {
 			partial = append(partial, "spans in memory")
 		}
 	}
+	var mu sync.Mutex
+	var workers errgroup.Group
+	workers.SetLimit(max(1, runtime.GOMAXPROCS(0)))
 	for _, b := range blocks {
-		if ctx.Err() != nil {
-			break
-		}
-		spans, err := s.blockTrace(b, namespace, id, brief)
-		if err != nil {
-			s.metrics.logOnce(s.log, "read", "a block of spans cannot be read", err)
-			partial = append(partial, filepath.Base(b.path))
-			continue
-		}
-		out = append(out, spans...)
+		workers.Go(func() error {
+			defer b.release()
+			if ctx.Err() != nil {
+				return nil
+			}
+			spans, err := s.blockTrace(b, namespace, id, brief)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				s.metrics.logOnce(s.log, "read", "a block of spans cannot be read", err)
+				partial = append(partial, filepath.Base(b.path))
+			}
+			out = append(out, spans...)
+			return nil
+		})
 	}
+	_ = workers.Wait() // each names its own error
 	return signal.Ordered(out), partial
 }
 

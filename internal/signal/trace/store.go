@@ -27,6 +27,8 @@ type Store struct {
 	sampler *sampler
 
 	logDir, blockDir string
+	// files counts the open files of blocks.
+	files atomic.Int64
 
 	queue queue
 	// memory is the bytes of all heads and of what is queued.
@@ -182,7 +184,7 @@ func (s *Store) loadBlocks() error {
 				s.log.Warn("this is no block of spans", "path", path)
 			default:
 				var b *block
-				if b, err = loadBlock(path, n); err == nil {
+				if b, err = s.loadBlock(path, n); err == nil {
 					s.blocks = append(s.blocks, b)
 				}
 			}

@@ -168,7 +168,7 @@ func (s *Store) merge(blocks []*block) error {
 	if err != nil {
 		return err
 	}
-	merged, err := loadBlock(s.blockPath(n), n)
+	merged, err := s.loadBlock(s.blockPath(n), n)
 	if err != nil {
 		return err
 	}
