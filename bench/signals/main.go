@@ -33,9 +33,9 @@ func main() {
 }
 
 type settings struct {
-	corpus, server, data, profiles, memory string
-	spans, senders                         int
-	keep                                   bool
+	corpus, server, data, profiles, memory, jaeger string
+	spans, senders                                 int
+	keep                                           bool
 }
 
 func run(ctx context.Context, arguments []string) error {
@@ -48,6 +48,7 @@ func run(ctx context.Context, arguments []string) error {
 	flags.IntVar(&s.spans, "spans", 10_000_000, "how many spans are sent")
 	flags.StringVar(&s.memory, "memory", "", "the server's --traces-memory; default: its own")
 	flags.IntVar(&s.senders, "senders", 16, "requests under way at once")
+	flags.StringVar(&s.jaeger, "jaeger", "", "`path` of Jaeger's all-in-one program (go build github.com/jaegertracing/jaeger/cmd/all-in-one), to measure it with Badger in the same run")
 	flags.BoolVar(&s.keep, "keep", false, "leave the server's folder, and say where it is")
 	if err := flags.Parse(arguments); err != nil {
 		return err
@@ -61,7 +62,10 @@ func run(ctx context.Context, arguments []string) error {
 		return err
 	}
 	fmt.Printf("corpus: %d spans in %d requests; attributes that vary: %d of %d\n", c.spans, len(c.requests), count(c.varied), len(c.varied))
-	return measure(ctx, &s, c)
+	if err := measure(ctx, &s, c); err != nil || s.jaeger == "" {
+		return err
+	}
+	return measureJaeger(ctx, &s, c)
 }
 
 func count(of map[string]bool) (n int) {
@@ -107,7 +111,7 @@ func measure(ctx context.Context, s *settings, c *corpus) error {
 			}
 		}()
 	}
-	sent, err := send(ctx, server, s, c)
+	sent, err := send(ctx, target{Measured: server, otlp: server.OTLP, settled: func(ctx context.Context, spans int64) error { return awaitBlocks(ctx, server, spans) }}, s, c)
 	if err != nil {
 		return err
 	}

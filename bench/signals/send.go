@@ -32,7 +32,15 @@ type sent struct {
 // workers make requests; each has its own copy of the corpus. senders send them.
 const workers = 2
 
-func send(ctx context.Context, server *process.Server, s *settings, c *corpus) (*sent, error) {
+// target is a server that spans are sent to.
+type target struct {
+	process.Measured
+	otlp string
+	// settled returns when so many spans have been worked off.
+	settled func(ctx context.Context, spans int64) error
+}
+
+func send(ctx context.Context, server target, s *settings, c *corpus) (*sent, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	requests := make(chan []byte, 2*s.senders)
@@ -84,7 +92,7 @@ func send(ctx context.Context, server *process.Server, s *settings, c *corpus) (
 	}
 	began := time.Now()
 	for range s.senders {
-		connection, err := grpc.NewClient(server.OTLP, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultCallOptions(grpc.ForceCodec(raw{})))
+		connection, err := grpc.NewClient(server.otlp, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultCallOptions(grpc.ForceCodec(raw{})))
 		if err != nil {
 			return nil, err
 		}
@@ -121,8 +129,8 @@ func send(ctx context.Context, server *process.Server, s *settings, c *corpus) (
 		return nil, err
 	}
 	out.wall = time.Since(began)
-	// The blocks that are still being written belong to the work.
-	if err := awaitBlocks(ctx, server, made.Load()-left.Load()); err != nil {
+	// What is still being written belongs to the work.
+	if err := server.settled(ctx, made.Load()-left.Load()); err != nil {
 		return nil, err
 	}
 	after, err := server.CPUTime()
@@ -165,7 +173,7 @@ func (raw) Unmarshal(data []byte, v any) error {
 }
 
 // watchMemory looks at a server's memory until the returned function is called, which tells the most that it saw.
-func watchMemory(server *process.Server) func() process.Memory {
+func watchMemory(server process.Measured) func() process.Memory {
 	done, answer := make(chan struct{}), make(chan process.Memory)
 	go func() {
 		var peak process.Memory
