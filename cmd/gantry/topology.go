@@ -49,9 +49,18 @@ func (c *cli) question(t *timeFlags) (*remote, string, *gantryv1.TimeSpan, error
 }
 
 // sayAnswered says, beside the answer, when it is about less than was asked for.
-func (c *cli) sayAnswered(a *gantryv1.Answered) {
-	if a.GetPartial() {
+func (c *cli) sayAnswered(a *gantryv1.Answered, asked *gantryv1.TimeSpan) {
+	missing := a.GetMissingNodes()
+	if len(missing) > 0 {
+		fmt.Fprintf(c.errOut, "What these nodes counted is missing, because they do not answer: %s\n", printable(strings.Join(missing, ", ")))
+	}
+	switch {
+	case !a.GetPartial():
+	// Whole minutes are answered, so that an answer may well begin earlier.
+	case asked.GetSince() != nil && a.GetSince().AsTime().After(asked.Since.AsTime()):
 		fmt.Fprintf(c.errOut, "Nothing older than %s is known.\n", clock(a.GetSince()))
+	case len(missing) == 0:
+		fmt.Fprintln(c.errOut, "Some nodes know only a part of this time.")
 	}
 }
 
@@ -113,7 +122,7 @@ durations as the caller saw them. A caller outside the fleet is "user"; one that
 				return err
 			}
 			return c.answer(answer, func() error {
-				c.sayAnswered(answer.GetAnswered())
+				c.sayAnswered(answer.GetAnswered(), span)
 				t := newTable("Nothing called anything within this time.", figureColumns(col("CALLER"), col("CALLEE"), col("TYPE"), col("PROTOCOL"))...)
 				for _, e := range answer.GetEdges() {
 					t.add(c.figureCells(e.GetFigures(), e.GetCaller(), e.GetCallee(), e.GetCalleeType(), e.GetProtocol())...)
@@ -153,7 +162,7 @@ func (c *cli) redCommand() *cobra.Command {
 				return err
 			}
 			return c.answer(answer, func() error {
-				c.sayAnswered(answer.GetAnswered())
+				c.sayAnswered(answer.GetAnswered(), span)
 				for _, e := range answer.GetExceeded() {
 					fmt.Fprintf(c.errOut, "%s has more than %d %s, such as %s: the rest is counted as (other).\n",
 						printable(first(e.GetService(), "The namespace")), e.GetLimit(), e.GetWhat(), printable(strconv.Quote(e.GetExample())))
@@ -198,7 +207,7 @@ func (c *cli) endpointsCommand() *cobra.Command {
 				return err
 			}
 			return c.answer(answer, func() error {
-				c.sayAnswered(answer.GetAnswered())
+				c.sayAnswered(answer.GetAnswered(), span)
 				t := newTable("No endpoint was called within this time.", figureColumns(col("SERVICE"), col("ENDPOINT"), wide("KIND"))...)
 				for _, e := range answer.GetEndpoints() {
 					t.add(c.figureCells(e.GetFigures(), e.GetService(), e.GetEndpoint(), e.GetKind())...)
@@ -232,6 +241,7 @@ func (c *cli) errorsCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			c.sayAnswered(answer.GetAnswered(), nil)
 			return answerList(c, answer.GetErrors(), func() *table {
 				t := newTable("There was no error in the recent hour.", number("COUNT"), col("SERVICE"), col("CODE"), col("FROM"), wide("FINGERPRINT"), wide("FIRST"), col("LAST"), col("TRACE"), col("MESSAGE"))
 				for _, e := range answer.GetErrors() {
@@ -274,6 +284,7 @@ its arrival the latest span ended: some seconds are healthy; more, or less than 
 				return err
 			}
 			return c.answer(answer, func() error {
+				c.sayAnswered(answer.GetAnswered(), span)
 				t := newTable("No instance has sent signals in the recent hour.", append(figureColumns(col("SERVICE"), col("INSTANCE"), col("VERSION"), col("LANE"), wide("RELEASE"), wide("ZONE")),
 					wide("SPANS"), wide("LATE"), col("BEHIND"), col("LAST"))...)
 				for _, i := range answer.GetInstances() {

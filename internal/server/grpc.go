@@ -62,7 +62,8 @@ func (s *Server) servePeers() error {
 	service := &peer.Service{Store: s.store, Instances: s.instances, Releases: s.releases, Series: s.series, Self: s.describe, Token: s.cluster.token,
 		Started: func() bool { return s.ready.Load() || s.stopping.Load() }}
 	traces := &peer.TraceService{Ingest: s.signals.ingest, Traces: s.signals.traces, Started: service.Started}
-	s.peerServer = peer.NewServer(service, traces, s.cluster.node.ServerTLS())
+	figures := &peer.FiguresService{Red: s.red, Started: service.Started}
+	s.peerServer = peer.NewServer(service, traces, figures, s.cluster.node.ServerTLS())
 	s.workers.Go(func() {
 		if err := s.peerServer.Serve(s.listeners.peers); err != nil && !s.stopping.Load() {
 			s.fail(err)

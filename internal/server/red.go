@@ -10,11 +10,17 @@ import (
 	"github.com/gantry-platform/gantry/internal/signal/series"
 )
 
-// buildRed makes the room that counts spans. Its figures go into the store of series, and those older than the recent hour are read from there.
+// buildRed makes the room that counts spans. Its figures go into the store of series, and those older than the recent hour are read from there. Each node
+// reads its own alone: where its memory begins, only it knows, and the others answer for themselves.
 func (s *Server) buildRed() error {
-	queryable := func(namespace string) storage.Queryable { return s.series.In(namespace) }
+	queryable := func(namespace string) storage.Queryable { return s.series.Own(namespace) }
+	options := red.Options{Node: s.store.Self().Name, Appendable: s.series, Queryable: queryable, Logger: s.log.With("part", "red"), Registerer: s.metrics}
+	if s.cluster != nil {
+		// The client to the nodes is made after the room, and before anybody asks.
+		options.Others = func() map[string]red.Counter { return s.peers.Counters() }
+	}
 	var err error
-	s.red, err = red.New(red.Options{Node: s.store.Self().Name, Appendable: s.series, Queryable: queryable, Logger: s.log.With("part", "red"), Registerer: s.metrics})
+	s.red, err = red.New(options)
 	return err
 }
 

@@ -17,9 +17,9 @@ type Topology interface {
 	Topology(ctx context.Context, namespace string, since, until time.Time) (red.Graph, error)
 	Services(ctx context.Context, namespace string, since, until time.Time) ([]red.ServiceFigures, red.Window, error)
 	Endpoints(ctx context.Context, namespace, service string, since, until time.Time, order red.Order, limit int) ([]red.EndpointFigures, red.Window, error)
-	Instances(namespace, service string, since, until time.Time) ([]red.InstanceFigures, red.Window, error)
-	Errors(namespace, service string, limit int) []red.ErrorGroup
-	Excesses(namespace string) []red.Excess
+	Instances(ctx context.Context, namespace, service string, since, until time.Time) ([]red.InstanceFigures, red.Window, error)
+	Errors(ctx context.Context, namespace, service string, limit int) ([]red.ErrorGroup, red.Window, error)
+	Excesses(ctx context.Context, namespace string) ([]red.Excess, red.Window, error)
 }
 
 type topologyService struct{ api *API }
@@ -50,7 +50,7 @@ func bounds(t *gantryv1.TimeSpan) (since, until time.Time) {
 }
 
 func answered(w red.Window) *gantryv1.Answered {
-	return &gantryv1.Answered{Since: timestamp(w.Since), Until: timestamp(w.Until), FromSeries: w.FromSeries, Partial: w.Partial}
+	return &gantryv1.Answered{Since: timestamp(w.Since), Until: timestamp(w.Until), FromSeries: w.FromSeries, Partial: w.Partial, MissingNodes: w.Missing}
 }
 
 func figuresOf(f red.Figures) *gantryv1.Figures {
@@ -107,12 +107,16 @@ func (s *topologyService) ServiceFigures(ctx context.Context, r *gantryv1.Servic
 	if err != nil {
 		return nil, err
 	}
+	excesses, _, err := s.api.Topology.Excesses(ctx, namespace)
+	if err != nil {
+		return nil, err
+	}
 	answer := &gantryv1.ServiceFiguresResponse{Answered: answered(window)}
 	for _, f := range services {
 		answer.Services = append(answer.Services, &gantryv1.ServiceFigure{Service: f.Service, Figures: figuresOf(f.Figures), Instances: uint32(f.Instances),
 			Endpoints: uint32(f.Endpoints), Last: timestamp(f.Last)})
 	}
-	for _, e := range s.api.Topology.Excesses(namespace) {
+	for _, e := range excesses {
 		answer.Exceeded = append(answer.Exceeded, &gantryv1.ExceededLimit{Service: e.Service, What: e.What, Limit: uint32(e.Limit), Turned: e.Turned,
 			Example: e.Example, Last: timestamp(e.Last)})
 	}
@@ -156,7 +160,7 @@ func (s *topologyService) InstanceFigures(ctx context.Context, r *gantryv1.Insta
 		return nil, err
 	}
 	since, until := bounds(r.Time)
-	instances, window, err := s.api.Topology.Instances(namespace, r.Service, since, until)
+	instances, window, err := s.api.Topology.Instances(ctx, namespace, r.Service, since, until)
 	if err != nil {
 		return nil, err
 	}
@@ -177,8 +181,12 @@ func (s *topologyService) RankErrors(ctx context.Context, r *gantryv1.RankErrors
 	if err != nil {
 		return nil, err
 	}
-	answer := &gantryv1.RankErrorsResponse{}
-	for _, g := range s.api.Topology.Errors(namespace, r.Service, limit) {
+	groups, window, err := s.api.Topology.Errors(ctx, namespace, r.Service, limit)
+	if err != nil {
+		return nil, err
+	}
+	answer := &gantryv1.RankErrorsResponse{Answered: answered(window)}
+	for _, g := range groups {
 		e := &gantryv1.RankedError{Service: g.Service, Code: g.Code, Fingerprint: g.Fingerprint, Type: g.Type, Message: g.Message, Frame: g.Frame,
 			Endpoint: g.Endpoint, Count: g.Count, Uncertain: g.Uncertain, First: timestamp(g.First), Last: timestamp(g.Last)}
 		if !g.Trace.IsZero() {

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/prometheus/prometheus/model/labels"
-
 	"github.com/gantry-platform/gantry/internal/fault"
 	"github.com/gantry-platform/gantry/internal/signal"
 )
@@ -25,16 +23,15 @@ type Figures struct {
 // tally is the histograms of the three outcomes.
 type tally [3]durations
 
-func (t *tally) figures(seconds float64) Figures {
+func (t *tally) figures(rate float64) Figures {
 	var all durations
 	for i := range t {
 		all.merge(&t[i])
 	}
-	f := Figures{Calls: all.total, Refused: t[signal.Refused].total, Failed: t[signal.Failed].total, P50: inTime(all.quantile(0.5)), P95: inTime(all.quantile(0.95)),
+	f := Figures{Calls: all.total, Refused: t[signal.Refused].total, Failed: t[signal.Failed].total, Rate: rate, P50: inTime(all.quantile(0.5)), P95: inTime(all.quantile(0.95)),
 		P99: inTime(all.quantile(0.99)), Max: inTime(all.highest())}
 	if all.total > 0 {
 		f.Mean = inTime(all.sum / float64(all.total))
-		f.Rate = float64(all.total) / max(seconds, 1)
 	}
 	return f
 }
@@ -48,8 +45,10 @@ type Window struct {
 	Since, Until time.Time
 	// FromSeries says that what is older than memory knows was read from the store of series.
 	FromSeries bool
-	// Partial says that the answer begins later than asked for, at Since: nothing older is known.
+	// Partial says that something is missing: the answer begins later than asked for, because nothing older is known, or nodes are Missing.
 	Partial bool
+	// Missing are the names of the nodes that did not answer, sorted.
+	Missing []string
 
 	// minute is the first one that is read from memory; what is older is read from series, until seam.
 	minute int64
@@ -64,6 +63,26 @@ const (
 	// maxWindow bounds how much one question reads.
 	maxWindow = 31 * 24 * time.Hour
 )
+
+// windowOf decides where this node reads for a question.
+func (r *Room) windowOf(q Question) (Window, error) {
+	switch q.Subject {
+	case AboutEdges, AboutServices, AboutEndpoints:
+		return r.window(q.Since, q.Until)
+	case AboutInstances:
+		w, err := r.window(q.Since, q.Until)
+		if w.FromSeries { // no series tells which instances sent signals
+			w.Since, w.FromSeries, w.Partial = w.seam, false, true
+		}
+		return w, err
+	case AboutErrors, AboutExcesses:
+		now := r.clock()
+		_, at := r.seam(minuteOf(now) - keptMinutes + 1)
+		return Window{Since: time.UnixMilli(at), Until: now}, nil
+	default:
+		return Window{}, fault.New(fault.Invalid, "topology.bad_subject", "there is no subject %d", q.Subject)
+	}
+}
 
 // window decides where to read. What the process has seen from its beginning, in the recent hour, is in memory, in whole minutes.
 func (r *Room) window(since, until time.Time) (Window, error) {
@@ -86,7 +105,8 @@ func (r *Room) window(since, until time.Time) (Window, error) {
 	minute, at := r.seam(max(minuteOf(since), minuteOf(now)-keptMinutes+1))
 	w.minute, w.seam = minute, time.UnixMilli(at)
 	switch {
-	case minute <= minuteOf(since):
+	// Of the minute in which the process began, memory knows only the rest.
+	case minute <= minuteOf(since) && (minute > minuteOf(r.began) || !since.Before(r.began)):
 	case r.queryable != nil:
 		w.Since, w.FromSeries = since, true
 		if w.seam.After(until) {
@@ -123,54 +143,16 @@ type ServiceFigures struct {
 
 // Services are the figures of all services of a namespace, by name. Zero times are now and five minutes before.
 func (r *Room) Services(ctx context.Context, namespace string, since, until time.Time) ([]ServiceFigures, Window, error) {
-	w, err := r.window(since, until)
+	g, err := r.gather(ctx, Question{Subject: AboutServices, Namespace: namespace, Since: since, Until: until})
 	if err != nil {
-		return nil, w, err
+		return nil, Window{}, err
 	}
-	all := map[string]*ServiceFigures{}
-	tallies := map[string]*tally{}
-	n := r.namespace(namespace, false)
-	if n != nil {
-		n.mu.RLock()
-		for _, s := range n.services {
-			f := &ServiceFigures{Service: s.name.text, Last: time.UnixMilli(s.touched.Load())}
-			t := &tally{}
-			s.mu.RLock()
-			f.Endpoints = len(s.endpoints[0]) + len(s.endpoints[1])
-			for _, i := range s.instances {
-				if i.touched.Load() >= w.Since.UnixMilli() {
-					f.Instances++
-				}
-			}
-			for _, endpoints := range s.endpoints {
-				for _, e := range endpoints {
-					r.recent(w, &e.outcomes, t)
-				}
-			}
-			s.mu.RUnlock()
-			all[f.Service], tallies[f.Service] = f, t
-		}
-		n.mu.RUnlock()
-	}
-	if w.FromSeries {
-		err := r.increases(ctx, MetricRequests, namespace, "", w, func(l labels.Labels, outcome signal.Outcome, d *durations) {
-			name := l.Get("service")
-			if all[name] == nil {
-				all[name], tallies[name] = &ServiceFigures{Service: name}, &tally{}
-			}
-			tallies[name][outcome].merge(d)
-		})
-		if err != nil {
-			return nil, w, err
-		}
-	}
-	answer := make([]ServiceFigures, 0, len(all))
-	for name, f := range all {
-		f.Figures = tallies[name].figures(w.seconds())
-		answer = append(answer, *f)
+	answer := make([]ServiceFigures, 0, len(g.counts))
+	for names, c := range g.counts {
+		answer = append(answer, ServiceFigures{Service: names[0], Figures: c.figures(), Instances: distinct(c.instances), Endpoints: distinct(c.endpoints), Last: c.last})
 	}
 	slices.SortFunc(answer, func(a, b ServiceFigures) int { return cmp.Compare(a.Service, b.Service) })
-	return answer, w, nil
+	return answer, g.window, nil
 }
 
 // Order is what a list of endpoints begins with.
@@ -193,60 +175,20 @@ type EndpointFigures struct {
 // Endpoints are the figures of endpoints that were called within the time, in an order; of one service, or of all when it is empty. At most limit, when
 // that is above 0.
 func (r *Room) Endpoints(ctx context.Context, namespace, service string, since, until time.Time, order Order, limit int) ([]EndpointFigures, Window, error) {
-	w, err := r.window(since, until)
+	g, err := r.gather(ctx, Question{Subject: AboutEndpoints, Namespace: namespace, Service: service, Since: since, Until: until})
 	if err != nil {
-		return nil, w, err
+		return nil, Window{}, err
 	}
-	type key struct {
-		service, endpoint string
-		kind              signal.Kind
-	}
-	tallies := map[key]*tally{}
-	if w.FromSeries {
-		err := r.increases(ctx, MetricRequests, namespace, service, w, func(l labels.Labels, outcome signal.Outcome, d *durations) {
-			kind, _ := signal.ParseKind(l.Get("kind"))
-			k := key{l.Get("service"), l.Get("endpoint"), kind}
-			if tallies[k] == nil {
-				tallies[k] = &tally{}
-			}
-			tallies[k][outcome].merge(d)
-		})
-		if err != nil {
-			return nil, w, err
-		}
-	}
-	if n := r.namespace(namespace, false); n != nil {
-		n.mu.RLock()
-		for _, s := range n.services {
-			if service != "" && s.name.text != service {
-				continue
-			}
-			s.mu.RLock()
-			for _, endpoints := range s.endpoints {
-				for _, e := range endpoints {
-					k := key{s.name.text, e.name, e.kind}
-					t := tallies[k]
-					if t == nil {
-						t = &tally{}
-					}
-					if r.recent(w, &e.outcomes, t); t.calls() > 0 {
-						tallies[k] = t
-					}
-				}
-			}
-			s.mu.RUnlock()
-		}
-		n.mu.RUnlock()
-	}
-	answer := make([]EndpointFigures, 0, len(tallies))
-	for k, t := range tallies {
-		answer = append(answer, EndpointFigures{Service: k.service, Endpoint: k.endpoint, Kind: k.kind, Figures: t.figures(w.seconds())})
+	answer := make([]EndpointFigures, 0, len(g.counts))
+	for names, c := range g.counts {
+		kind, _ := signal.ParseKind(names[2])
+		answer = append(answer, EndpointFigures{Service: names[0], Endpoint: names[1], Kind: kind, Figures: c.figures()})
 	}
 	slices.SortFunc(answer, func(a, b EndpointFigures) int { return compareEndpoints(order, &a, &b) })
 	if limit > 0 && len(answer) > limit {
 		answer = answer[:limit]
 	}
-	return answer, w, nil
+	return answer, g.window, nil
 }
 
 func compareEndpoints(order Order, a, b *EndpointFigures) int {
@@ -275,37 +217,18 @@ type InstanceFigures struct {
 
 // Instances are those that sent signals in the recent hour; of one service, or of all when it is empty. Their figures are of the time, as far as it is in the
 // recent hour.
-func (r *Room) Instances(namespace, service string, since, until time.Time) ([]InstanceFigures, Window, error) {
-	w, err := r.window(since, until)
+func (r *Room) Instances(ctx context.Context, namespace, service string, since, until time.Time) ([]InstanceFigures, Window, error) {
+	g, err := r.gather(ctx, Question{Subject: AboutInstances, Namespace: namespace, Service: service, Since: since, Until: until})
 	if err != nil {
-		return nil, w, err
+		return nil, Window{}, err
 	}
-	n := r.namespace(namespace, false)
-	if n == nil {
-		return nil, w, nil
+	answer := make([]InstanceFigures, 0, len(g.counts))
+	for names, c := range g.counts {
+		answer = append(answer, InstanceFigures{Service: names[0], Instance: names[1], Version: names[2], Lane: names[3], Release: names[4], Zone: c.zone,
+			First: c.first, Last: c.last, Spans: c.spans, Late: c.late, Behind: c.behind, Figures: c.figures()})
 	}
-	if w.FromSeries {
-		w.Since, w.FromSeries, w.Partial = w.seam, false, true
-	}
-	var answer []InstanceFigures
-	n.mu.RLock()
-	for _, s := range n.services {
-		if service != "" && s.name.text != service {
-			continue
-		}
-		s.mu.RLock()
-		for _, i := range s.instances {
-			t := &tally{}
-			r.recent(w, &i.outcomes, t)
-			answer = append(answer, InstanceFigures{Service: s.name.text, Instance: i.key.id, Version: i.key.version, Lane: i.key.lane, Release: i.key.release,
-				Zone: i.zone, First: time.UnixMilli(i.first), Last: time.UnixMilli(i.touched.Load()), Spans: i.spans.Load(), Late: i.late.Load(),
-				Behind: time.Duration(i.skew.Load()) * time.Millisecond, Figures: t.figures(w.seconds())})
-		}
-		s.mu.RUnlock()
-	}
-	n.mu.RUnlock()
 	slices.SortFunc(answer, func(a, b InstanceFigures) int {
 		return cmp.Or(cmp.Compare(a.Service, b.Service), cmp.Compare(a.Instance, b.Instance), cmp.Compare(a.Version, b.Version), cmp.Compare(a.Lane, b.Lane), cmp.Compare(a.Release, b.Release))
 	})
-	return answer, w, nil
+	return answer, g.window, nil
 }

@@ -19,8 +19,10 @@ type Options struct {
 	Clock Clock
 	// Appendable takes the series; nil keeps the figures in memory alone.
 	Appendable storage.Appendable
-	// Queryable reads the series of a namespace, for times before the recent hour; nil means that nothing older is known.
+	// Queryable reads the series of a namespace that this node wrote, and no others, for times before the recent hour; nil means that nothing older is known.
 	Queryable func(namespace string) storage.Queryable
+	// Others are the other live nodes of the cluster, by their names; nil when there is none. It is called for each question and must not wait.
+	Others func() map[string]Counter
 	// Interval is how often series are written. Default 5 s, at least 1 s.
 	Interval   time.Duration
 	Logger     *slog.Logger

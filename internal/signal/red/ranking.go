@@ -3,6 +3,8 @@ package red
 import (
 	"cmp"
 	"container/heap"
+	"context"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -167,35 +169,43 @@ func (r *ranking) turn(minute int64) {
 	heap.Init(&r.heap)
 }
 
-// top lists the groups with the most errors first; of one service, or of all when it is empty.
-func (r *ranking) top(service string, minute int64) []ErrorGroup {
+// top lists the groups of one service, or of all when it is empty, in no order. unlisted is how many errors a group may have had that is not among
+// those of all services.
+func (r *ranking) top(service string, minute int64) (all []ErrorGroup, unlisted uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var all []ErrorGroup
+	fewest := uint64(math.MaxUint64)
 	for _, g := range r.heap {
 		c := *g
 		c.roll(minute)
+		fewest = min(fewest, c.Count)
 		if c.Count > 0 && (service == "" || c.Service == service) {
 			all = append(all, c.ErrorGroup)
 		}
+	}
+	if len(r.heap) >= r.most {
+		unlisted = fewest
+	}
+	return all, unlisted
+}
+
+// Errors ranks the errors of the recent hour, the most frequent first; those of one service, or of all when it is empty. Each node knows as many groups as
+// Limits.Errors at most, and at most limit are answered when that is above 0.
+func (r *Room) Errors(ctx context.Context, namespace, service string, limit int) ([]ErrorGroup, Window, error) {
+	g, err := r.gather(ctx, Question{Subject: AboutErrors, Namespace: namespace, Service: service})
+	if err != nil {
+		return nil, Window{}, err
+	}
+	all := make([]ErrorGroup, 0, len(g.errors))
+	for _, e := range g.errors {
+		all = append(all, e)
 	}
 	slices.SortFunc(all, func(a, b ErrorGroup) int {
 		return cmp.Or(-cmp.Compare(a.Count-a.Uncertain, b.Count-b.Uncertain), -a.Last.Compare(b.Last), cmp.Compare(a.Service, b.Service),
 			cmp.Compare(a.Code, b.Code), cmp.Compare(a.Fingerprint, b.Fingerprint))
 	})
-	return all
-}
-
-// Errors ranks the errors of the recent hour, the most frequent first; those of one service, or of all when it is empty. At most as many groups as
-// Limits.Errors are known, and at most limit answered when that is above 0.
-func (r *Room) Errors(namespace, service string, limit int) []ErrorGroup {
-	n := r.namespace(namespace, false)
-	if n == nil {
-		return nil
-	}
-	all := n.ranking.top(service, minuteOf(r.clock()))
 	if limit > 0 && len(all) > limit {
 		all = all[:limit]
 	}
-	return all
+	return all, g.window, nil
 }

@@ -20,6 +20,7 @@ type Room struct {
 	clock      Clock
 	appendable storage.Appendable
 	queryable  func(namespace string) storage.Queryable
+	others     func() map[string]Counter
 	interval   time.Duration
 	log        *slog.Logger
 	limits     Limits
@@ -27,6 +28,7 @@ type Room struct {
 
 	shards  []shard
 	scratch sync.Pool
+	began   time.Time
 	// lastFlush is when series were written last, in milliseconds: the zero of series that began since.
 	lastFlush atomic.Int64
 
@@ -59,7 +61,7 @@ func New(o Options) (*Room, error) {
 	if o.Interval <= 0 {
 		o.Interval = 5 * time.Second
 	}
-	r := &Room{node: o.Node, clock: o.Clock, appendable: o.Appendable, queryable: o.Queryable, interval: max(o.Interval, time.Second), log: o.Logger,
+	r := &Room{node: o.Node, clock: o.Clock, appendable: o.Appendable, queryable: o.Queryable, others: o.Others, interval: max(o.Interval, time.Second), log: o.Logger,
 		limits: o.Limits.withDefaults(), figures: newFigures(o.Registerer), namespaces: map[string]*namespace{}}
 	shards := 1
 	for shards < maxShards && shards*2*256 <= r.limits.Waiting {
@@ -73,6 +75,7 @@ func New(o Options) (*Room, error) {
 		r.shards[i].recent.turned = now.UnixMilli()
 	}
 	r.scratch.New = func() any { return &scratch{text: make([]byte, 0, 2*maxEndpointBytes)} }
+	r.began = now
 	r.lastFlush.Store(now.UnixMilli())
 	r.minute.Store(minuteOf(now))
 	r.seams = map[int64]int64{minuteOf(now): now.UnixMilli()}
@@ -149,17 +152,15 @@ func (r *Room) namespace(text string, create bool) *namespace {
 }
 
 // Excesses lists the limits that were exceeded in a namespace, with the service that did.
-func (r *Room) Excesses(namespace string) []Excess {
-	n := r.namespace(namespace, false)
-	if n == nil {
-		return nil
+func (r *Room) Excesses(ctx context.Context, namespace string) ([]Excess, Window, error) {
+	g, err := r.gather(ctx, Question{Subject: AboutExcesses, Namespace: namespace})
+	if err != nil {
+		return nil, Window{}, err
 	}
-	n.mu.RLock()
-	defer n.mu.RUnlock()
-	var all []Excess
-	for _, e := range n.excesses {
-		all = append(all, *e)
+	all := make([]Excess, 0, len(g.excesses))
+	for _, e := range g.excesses {
+		all = append(all, e)
 	}
 	sortExcesses(all)
-	return all
+	return all, g.window, nil
 }

@@ -165,7 +165,7 @@ func TestAMillionEndpointsAreNamedAndBounded(t *testing.T) {
 	if err != nil || len(endpoints) != 51 || endpoints[0].Endpoint != "(other)" || endpoints[0].Calls != calls-50 {
 		t.Fatalf("%d endpoints, %+v, %v", len(endpoints), endpoints[0], err)
 	}
-	excesses := room.Excesses(environment)
+	excesses, _, _ := room.Excesses(t.Context(), environment)
 	if len(excesses) != 1 || excesses[0].Service != "shop" || excesses[0].What != "endpoints" || excesses[0].Turned != calls-50 || excesses[0].Example == "" {
 		t.Errorf("%+v", excesses)
 	}
@@ -330,7 +330,7 @@ func TestErrorsAreRankedByWhereTheyComeFrom(t *testing.T) {
 	for i := range uint64(5) {
 		room.Observe(environment, c.Now(), []signal.Span{failed(100+i, "java.lang.NullPointerException", "\tat com.lender.loan.Other.f(Other.java:1)")})
 	}
-	ranked := room.Errors(environment, "shop", 0)
+	ranked := errorsOf(t, room, "shop")
 	if len(ranked) != 2 || ranked[0].Count != 30 || ranked[0].Type != "java.lang.IllegalStateException" || ranked[0].Frame != "com.lender.loan.LoanService.close" || ranked[0].Trace.IsZero() {
 		t.Fatalf("%+v", ranked)
 	}
@@ -356,7 +356,7 @@ func TestErrorsAreRankedByWhereTheyComeFrom(t *testing.T) {
 	}
 	room.ObserveLogs(environment, logs)
 	counts := map[string]uint64{}
-	for _, e := range room.Errors(environment, "shop", 0) {
+	for _, e := range errorsOf(t, room, "shop") {
 		counts[e.Code] += e.Count
 	}
 	if counts["java.lang.IllegalStateException"] != 31 || counts["log"] != 3 || len(counts) != 3 {
@@ -365,7 +365,7 @@ func TestErrorsAreRankedByWhereTheyComeFrom(t *testing.T) {
 	// After an hour there is nothing to rank.
 	c.Advance(61 * time.Minute)
 	flush(t, room)
-	if ranked := room.Errors(environment, "", 0); len(ranked) != 0 {
+	if ranked := errorsOf(t, room, ""); len(ranked) != 0 {
 		t.Errorf("%+v", ranked)
 	}
 }
@@ -384,7 +384,7 @@ func TestAFloodOfErrorsHidesNoFrequentOne(t *testing.T) {
 		s.Outcome = signal.Failed
 		room.Observe(environment, c.Now(), []signal.Span{s})
 	}
-	ranked := room.Errors(environment, "", 0)
+	ranked := errorsOf(t, room, "")
 	if len(ranked) != 20 || ranked[0].Code != "frequent" || ranked[0].Count < uint64(frequent) || ranked[0].Count-ranked[0].Uncertain > uint64(frequent) {
 		t.Errorf("%d groups, %+v; in truth %d", len(ranked), ranked[0], frequent)
 	}
@@ -473,7 +473,7 @@ func TestInstancesThatSendOnlyMetricsAreAlive(t *testing.T) {
 	attributes.PutStr("service.version", "v3")
 	room.ObserveMetrics(environment, metrics)
 	c.Advance(time.Minute)
-	instances, _, err := room.Instances(environment, "batch", time.Time{}, time.Time{})
+	instances, _, err := room.Instances(t.Context(), environment, "batch", time.Time{}, time.Time{})
 	if err != nil || len(instances) != 1 || instances[0].Instance != "h1" || instances[0].Version != "v3" || c.Now().Sub(instances[0].Last) != time.Minute {
 		t.Errorf("%+v, %v", instances, err)
 	}

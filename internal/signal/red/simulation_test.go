@@ -315,7 +315,7 @@ func (f *fleet) checkMemory(t *testing.T, room *red.Room) {
 		got[fmt.Sprint(e.Service, "|", e.Endpoint, "|", e.Kind)] = e.Figures
 	}
 	checkFigures(t, "endpoint", got, f.truth.entries)
-	instances, _, err := room.Instances(environment, "", f.now, time.Time{})
+	instances, _, err := room.Instances(t.Context(), environment, "", f.now, time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -335,7 +335,7 @@ func (f *fleet) checkMemory(t *testing.T, room *red.Room) {
 		t.Errorf("%d late spans of %d were seen as such", late, f.truth.late)
 	}
 	ranked := map[string]int{}
-	for _, e := range room.Errors(environment, "", 0) {
+	for _, e := range errorsOf(t, room, "") {
 		ranked[e.Service+"|"+e.Code] += int(e.Count)
 	}
 	for key, n := range f.truth.codes {

@@ -6,10 +6,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/prometheus/prometheus/model/labels"
-
-	"github.com/gantry-platform/gantry/internal/signal"
 )
 
 // Graph is who called whom.
@@ -38,78 +34,47 @@ type Edge struct {
 	Figures
 }
 
-// graphKey is an edge in texts.
-type graphKey struct{ caller, callee, calleeType, protocol string }
-
 // Topology answers who called whom within a time. Zero times are now and five minutes before.
 func (r *Room) Topology(ctx context.Context, namespace string, since, until time.Time) (Graph, error) {
-	w, err := r.window(since, until)
+	g, err := r.gather(ctx, Question{Subject: AboutEdges, Namespace: namespace, Since: since, Until: until})
 	if err != nil {
 		return Graph{}, err
 	}
-	tallies := map[graphKey]*tally{}
-	services := map[string]bool{}
-	if n := r.namespace(namespace, false); n != nil {
-		n.mu.RLock()
-		for name := range n.services {
-			services[name] = true
-		}
-		for key, e := range n.edges {
-			t := &tally{}
-			if r.recent(w, &e.outcomes, t); t.calls() > 0 {
-				tallies[graphKey{key.caller.text, key.callee.text, key.calleeType.String(), key.protocol.text}] = t
-			}
-		}
-		n.mu.RUnlock()
-	}
-	if w.FromSeries {
-		err := r.increases(ctx, MetricEdges, namespace, "", w, func(l labels.Labels, outcome signal.Outcome, d *durations) {
-			key := graphKey{l.Get("caller"), l.Get("callee"), l.Get("callee_type"), l.Get("protocol")}
-			if tallies[key] == nil {
-				tallies[key] = &tally{}
-			}
-			tallies[key][outcome].merge(d)
-		})
-		if err != nil {
-			return Graph{}, err
-		}
-	}
-	return graphOf(w, tallies, services), nil
+	return g.graph(), nil
 }
 
-// graphOf draws the graph. A name is a node once for each type that it was called as.
-func graphOf(w Window, tallies map[graphKey]*tally, services map[string]bool) Graph {
-	g := Graph{Window: w}
+// graph draws the graph. A name is a node once for each type that it was called as.
+func (g *gathered) graph() Graph {
 	type nodeKey struct{ name, kind string }
-	nodes := map[nodeKey]*tally{}
+	drawn := Graph{Window: g.window}
+	nodes := map[nodeKey]*counted{}
 	callees := map[string]string{} // a type for each name that was called
-	for key, t := range tallies {
-		g.Edges = append(g.Edges, Edge{Caller: key.caller, Callee: key.callee, CalleeType: key.calleeType, Protocol: key.protocol, Figures: t.figures(w.seconds())})
-		node := nodeKey{key.callee, key.calleeType}
+	for names, c := range g.counts {
+		callee, kind := names[1], names[2]
+		drawn.Edges = append(drawn.Edges, Edge{Caller: names[0], Callee: callee, CalleeType: kind, Protocol: names[3], Figures: c.figures()})
+		node := nodeKey{callee, kind}
 		if nodes[node] == nil {
-			nodes[node] = &tally{}
+			nodes[node] = &counted{}
 		}
-		for i := range t {
-			nodes[node][i].merge(&t[i])
-		}
-		if callees[key.callee] == "" || key.calleeType == toService.String() {
-			callees[key.callee] = key.calleeType
+		nodes[node].merge(c)
+		if callees[callee] == "" || kind == toService.String() {
+			callees[callee] = kind
 		}
 	}
-	for key := range tallies {
-		kind := callerType(key.caller, callees, services)
-		if node := (nodeKey{key.caller, kind}); nodes[node] == nil {
-			nodes[node] = &tally{}
+	for names := range g.counts {
+		kind := callerType(names[0], callees, g.services)
+		if node := (nodeKey{names[0], kind}); nodes[node] == nil {
+			nodes[node] = &counted{}
 		}
 	}
-	for key, t := range nodes {
-		g.Nodes = append(g.Nodes, Node{Name: key.name, Type: key.kind, Figures: t.figures(w.seconds())})
+	for key, c := range nodes {
+		drawn.Nodes = append(drawn.Nodes, Node{Name: key.name, Type: key.kind, Figures: c.figures()})
 	}
-	slices.SortFunc(g.Nodes, func(a, b Node) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Type, b.Type)) })
-	slices.SortFunc(g.Edges, func(a, b Edge) int {
+	slices.SortFunc(drawn.Nodes, func(a, b Node) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Type, b.Type)) })
+	slices.SortFunc(drawn.Edges, func(a, b Edge) int {
 		return cmp.Or(cmp.Compare(a.Caller, b.Caller), cmp.Compare(a.Callee, b.Callee), cmp.Compare(a.CalleeType, b.CalleeType), cmp.Compare(a.Protocol, b.Protocol))
 	})
-	return g
+	return drawn
 }
 
 // callerType is what a caller is: its label has no type.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/exemplar"
 	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
@@ -66,7 +67,7 @@ func (b *batch) admit(lset labels.Labels, t int64) error {
 	}
 	if t > b.latest {
 		return b.drop(lset, refuse(reasonFuture, "a sample of %s is of %s, and this node's clock says %s", "set the clock of whoever sends it",
-			shorten(lset.Get(labels.MetricName)), time.UnixMilli(t).UTC().Format(time.RFC3339), b.now.UTC().Format(time.RFC3339)))
+			shorten(lset.Get(model.MetricNameLabel)), time.UnixMilli(t).UTC().Format(time.RFC3339), b.now.UTC().Format(time.RFC3339)))
 	}
 	return nil
 }
@@ -75,7 +76,7 @@ func (b *batch) admit(lset labels.Labels, t int64) error {
 func (b *batch) drop(lset labels.Labels, r *refusal) error {
 	b.store.metrics.dropped(r.reason, 1)
 	if b.store.cardinality.dropped(lset, r, b.now) {
-		b.store.log.Warn("samples of a metric are dropped", "namespace", shorten(lset.Get(NamespaceLabel)), "metric", shorten(lset.Get(labels.MetricName)),
+		b.store.log.Warn("samples of a metric are dropped", "namespace", shorten(lset.Get(NamespaceLabel)), "metric", shorten(lset.Get(model.MetricNameLabel)),
 			"reason", r.reason, "detail", r.fault.Message, "hint", r.fault.Hint)
 	}
 	return r
@@ -119,7 +120,7 @@ func (b *batch) fit(lset labels.Labels, h *histogram.Histogram, fh *histogram.Fl
 	if count <= most {
 		return h, fh, nil
 	}
-	tooMany := refuse(reasonBuckets, "a histogram of metric %q has %d buckets, and %d are allowed", "give it fewer buckets", shorten(lset.Get(labels.MetricName)), count, most)
+	tooMany := refuse(reasonBuckets, "a histogram of metric %q has %d buckets, and %d are allowed", "give it fewer buckets", shorten(lset.Get(model.MetricNameLabel)), count, most)
 	if !histogram.IsExponentialSchema(schema) {
 		return nil, nil, b.drop(lset, tooMany)
 	}
@@ -233,7 +234,7 @@ func (a *appender) AppendSTZeroSample(ref storage.SeriesRef, l labels.Labels, t,
 
 // UpdateMetadata keeps what a metric means a metric, not a series: the TSDB would keep it thousands of times.
 func (a *appender) UpdateMetadata(ref storage.SeriesRef, l labels.Labels, m metadata.Metadata) (storage.SeriesRef, error) {
-	a.store.catalogue.note(l.Get(NamespaceLabel), l.Get(labels.MetricName), m)
+	a.store.catalogue.note(l.Get(NamespaceLabel), l.Get(model.MetricNameLabel), m)
 	return ref, nil
 }
 
@@ -264,7 +265,7 @@ func (a *appenderV2) Append(ref storage.SeriesRef, l labels.Labels, st, t int64,
 	if ref == 0 && !opts.Metadata.IsEmpty() {
 		name := opts.MetricFamilyName
 		if name == "" {
-			name = l.Get(labels.MetricName)
+			name = l.Get(model.MetricNameLabel)
 		}
 		a.store.catalogue.note(l.Get(NamespaceLabel), name, opts.Metadata)
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb/chunks"
@@ -84,7 +85,7 @@ func (c *cardinality) PreCreation(lset labels.Labels) error {
 	if r := c.checkLabels(lset); r != nil {
 		return r
 	}
-	namespace, name := lset.Get(NamespaceLabel), lset.Get(labels.MetricName)
+	namespace, name := lset.Get(NamespaceLabel), lset.Get(model.MetricNameLabel)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.total >= c.limits.Series {
@@ -105,7 +106,7 @@ func (c *cardinality) PreCreation(lset labels.Labels) error {
 
 // checkLabels looks at a new series once.
 func (c *cardinality) checkLabels(lset labels.Labels) *refusal {
-	count, name := 0, lset.Get(labels.MetricName)
+	count, name := 0, lset.Get(model.MetricNameLabel)
 	var bad *refusal
 	lset.Range(func(l labels.Label) {
 		count++
@@ -142,7 +143,7 @@ func shorten(text string) string {
 
 // PostCreation implements tsdb.SeriesLifecycleCallback.
 func (c *cardinality) PostCreation(lset labels.Labels) {
-	namespace, name := lset.Get(NamespaceLabel), lset.Get(labels.MetricName)
+	namespace, name := lset.Get(NamespaceLabel), lset.Get(model.MetricNameLabel)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.total++
@@ -160,7 +161,7 @@ func (c *cardinality) PostDeletion(gone map[chunks.HeadSeriesRef]labels.Labels) 
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, lset := range gone {
-		namespace, name := lset.Get(NamespaceLabel), lset.Get(labels.MetricName)
+		namespace, name := lset.Get(NamespaceLabel), lset.Get(model.MetricNameLabel)
 		p := c.namespaces[namespace]
 		if p == nil {
 			continue
@@ -178,7 +179,7 @@ func (c *cardinality) PostDeletion(gone map[chunks.HeadSeriesRef]labels.Labels) 
 
 // dropped notes refused samples. It says whether the metric is new among what was dropped for that reason, and worth a line in the log.
 func (c *cardinality) dropped(lset labels.Labels, r *refusal, now time.Time) bool {
-	key := dropKey{shorten(lset.Get(NamespaceLabel)), shorten(lset.Get(labels.MetricName)), r.reason}
+	key := dropKey{shorten(lset.Get(NamespaceLabel)), shorten(lset.Get(model.MetricNameLabel)), r.reason}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	d, known := c.drops[key]

@@ -62,7 +62,7 @@ func (w *ownWriter) family(f *dto.MetricFamily) {
 	name := f.GetName()
 	kind := map[dto.MetricType]string{dto.MetricType_COUNTER: "counter", dto.MetricType_GAUGE: "gauge", dto.MetricType_SUMMARY: "summary",
 		dto.MetricType_HISTOGRAM: "histogram"}[f.GetType()]
-	_, _ = w.appender.UpdateMetadata(0, labels.FromStrings(labels.MetricName, name), metadata.Metadata{Type: model.MetricType(kind), Help: f.GetHelp()})
+	_, _ = w.appender.UpdateMetadata(0, labels.FromStrings(model.MetricNameLabel, name), metadata.Metadata{Type: model.MetricType(kind), Help: f.GetHelp()})
 	for _, m := range f.GetMetric() {
 		switch f.GetType() {
 		case dto.MetricType_COUNTER:
@@ -93,7 +93,7 @@ func (w *ownWriter) family(f *dto.MetricFamily) {
 // sample appends one, with labels beyond the metric's own.
 func (w *ownWriter) sample(name string, m *dto.Metric, value float64, more ...string) {
 	w.builder.Reset()
-	w.builder.Add(labels.MetricName, name)
+	w.builder.Add(model.MetricNameLabel, name)
 	w.builder.Add("job", "gantry")
 	w.builder.Add("node", w.node)
 	for _, l := range m.GetLabel() {

@@ -28,6 +28,9 @@ func (s *Store) Whole() *View { return &View{store: s, whole: true} }
 // In is the view of one namespace.
 func (s *Store) In(namespace string) *View { return &View{store: s, namespace: namespace} }
 
+// Own is the view of what this node alone keeps of one namespace.
+func (s *Store) Own(namespace string) *View { return s.local(Selection{Namespace: namespace}) }
+
 // Namespace is the one that the view is of, or that it is of all.
 func (v *View) Namespace() (namespace string, all bool) { return v.namespace, v.whole }
 

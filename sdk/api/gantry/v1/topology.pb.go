@@ -140,8 +140,11 @@ type Answered struct {
 	Until *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=until,proto3" json:"until,omitempty"`
 	// Read from the store of series, not from memory: as old as the last write, a few seconds.
 	FromSeries bool `protobuf:"varint,3,opt,name=from_series,json=fromSeries,proto3" json:"from_series,omitempty"`
-	// The answer begins later than asked for: nothing older is known.
-	Partial       bool `protobuf:"varint,4,opt,name=partial,proto3" json:"partial,omitempty"`
+	// The answer is not whole: it begins later than asked for, because nothing older is known, or
+	// nodes of the cluster did not answer.
+	Partial bool `protobuf:"varint,4,opt,name=partial,proto3" json:"partial,omitempty"`
+	// The nodes that did not answer, by name: what they counted is missing.
+	MissingNodes  []string `protobuf:"bytes,5,rep,name=missing_nodes,json=missingNodes,proto3" json:"missing_nodes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -202,6 +205,13 @@ func (x *Answered) GetPartial() bool {
 		return x.Partial
 	}
 	return false
+}
+
+func (x *Answered) GetMissingNodes() []string {
+	if x != nil {
+		return x.MissingNodes
+	}
+	return nil
 }
 
 // Figures are rate, errors, refusals and durations of calls. Durations are estimates within
@@ -1380,6 +1390,7 @@ type RankErrorsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The most frequent first.
 	Errors        []*RankedError `protobuf:"bytes,1,rep,name=errors,proto3" json:"errors,omitempty"`
+	Answered      *Answered      `protobuf:"bytes,2,opt,name=answered,proto3" json:"answered,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1417,6 +1428,13 @@ func (*RankErrorsResponse) Descriptor() ([]byte, []int) {
 func (x *RankErrorsResponse) GetErrors() []*RankedError {
 	if x != nil {
 		return x.Errors
+	}
+	return nil
+}
+
+func (x *RankErrorsResponse) GetAnswered() *Answered {
+	if x != nil {
+		return x.Answered
 	}
 	return nil
 }
@@ -1568,13 +1586,14 @@ const file_gantry_v1_topology_proto_rawDesc = "" +
 	"\x18gantry/v1/topology.proto\x12\tgantry.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"n\n" +
 	"\bTimeSpan\x120\n" +
 	"\x05since\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
-	"\x05until\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"\xa9\x01\n" +
+	"\x05until\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"\xce\x01\n" +
 	"\bAnswered\x120\n" +
 	"\x05since\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
 	"\x05until\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x1f\n" +
 	"\vfrom_series\x18\x03 \x01(\bR\n" +
 	"fromSeries\x12\x18\n" +
-	"\apartial\x18\x04 \x01(\bR\apartial\"\xc8\x02\n" +
+	"\apartial\x18\x04 \x01(\bR\apartial\x12#\n" +
+	"\rmissing_nodes\x18\x05 \x03(\tR\fmissingNodes\"\xc8\x02\n" +
 	"\aFigures\x12\x14\n" +
 	"\x05calls\x18\x01 \x01(\x04R\x05calls\x12\x18\n" +
 	"\arefused\x18\x02 \x01(\x04R\arefused\x12\x16\n" +
@@ -1662,9 +1681,10 @@ const file_gantry_v1_topology_proto_rawDesc = "" +
 	"\x11RankErrorsRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x18\n" +
 	"\aservice\x18\x02 \x01(\tR\aservice\x12\x14\n" +
-	"\x05limit\x18\x03 \x01(\rR\x05limit\"D\n" +
+	"\x05limit\x18\x03 \x01(\rR\x05limit\"u\n" +
 	"\x12RankErrorsResponse\x12.\n" +
-	"\x06errors\x18\x01 \x03(\v2\x16.gantry.v1.RankedErrorR\x06errors\"\xee\x02\n" +
+	"\x06errors\x18\x01 \x03(\v2\x16.gantry.v1.RankedErrorR\x06errors\x12/\n" +
+	"\banswered\x18\x02 \x01(\v2\x13.gantry.v1.AnsweredR\banswered\"\xee\x02\n" +
 	"\vRankedError\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x12\x12\n" +
 	"\x04code\x18\x02 \x01(\tR\x04code\x12 \n" +
@@ -1767,23 +1787,24 @@ var file_gantry_v1_topology_proto_depIdxs = []int32{
 	22, // 32: gantry.v1.InstanceFigure.behind:type_name -> google.protobuf.Duration
 	3,  // 33: gantry.v1.InstanceFigure.figures:type_name -> gantry.v1.Figures
 	20, // 34: gantry.v1.RankErrorsResponse.errors:type_name -> gantry.v1.RankedError
-	21, // 35: gantry.v1.RankedError.first:type_name -> google.protobuf.Timestamp
-	21, // 36: gantry.v1.RankedError.last:type_name -> google.protobuf.Timestamp
-	4,  // 37: gantry.v1.TopologyService.Topology:input_type -> gantry.v1.TopologyRequest
-	8,  // 38: gantry.v1.TopologyService.ServiceFigures:input_type -> gantry.v1.ServiceFiguresRequest
-	12, // 39: gantry.v1.TopologyService.EndpointFigures:input_type -> gantry.v1.EndpointFiguresRequest
-	15, // 40: gantry.v1.TopologyService.InstanceFigures:input_type -> gantry.v1.InstanceFiguresRequest
-	18, // 41: gantry.v1.TopologyService.RankErrors:input_type -> gantry.v1.RankErrorsRequest
-	5,  // 42: gantry.v1.TopologyService.Topology:output_type -> gantry.v1.TopologyResponse
-	9,  // 43: gantry.v1.TopologyService.ServiceFigures:output_type -> gantry.v1.ServiceFiguresResponse
-	13, // 44: gantry.v1.TopologyService.EndpointFigures:output_type -> gantry.v1.EndpointFiguresResponse
-	16, // 45: gantry.v1.TopologyService.InstanceFigures:output_type -> gantry.v1.InstanceFiguresResponse
-	19, // 46: gantry.v1.TopologyService.RankErrors:output_type -> gantry.v1.RankErrorsResponse
-	42, // [42:47] is the sub-list for method output_type
-	37, // [37:42] is the sub-list for method input_type
-	37, // [37:37] is the sub-list for extension type_name
-	37, // [37:37] is the sub-list for extension extendee
-	0,  // [0:37] is the sub-list for field type_name
+	2,  // 35: gantry.v1.RankErrorsResponse.answered:type_name -> gantry.v1.Answered
+	21, // 36: gantry.v1.RankedError.first:type_name -> google.protobuf.Timestamp
+	21, // 37: gantry.v1.RankedError.last:type_name -> google.protobuf.Timestamp
+	4,  // 38: gantry.v1.TopologyService.Topology:input_type -> gantry.v1.TopologyRequest
+	8,  // 39: gantry.v1.TopologyService.ServiceFigures:input_type -> gantry.v1.ServiceFiguresRequest
+	12, // 40: gantry.v1.TopologyService.EndpointFigures:input_type -> gantry.v1.EndpointFiguresRequest
+	15, // 41: gantry.v1.TopologyService.InstanceFigures:input_type -> gantry.v1.InstanceFiguresRequest
+	18, // 42: gantry.v1.TopologyService.RankErrors:input_type -> gantry.v1.RankErrorsRequest
+	5,  // 43: gantry.v1.TopologyService.Topology:output_type -> gantry.v1.TopologyResponse
+	9,  // 44: gantry.v1.TopologyService.ServiceFigures:output_type -> gantry.v1.ServiceFiguresResponse
+	13, // 45: gantry.v1.TopologyService.EndpointFigures:output_type -> gantry.v1.EndpointFiguresResponse
+	16, // 46: gantry.v1.TopologyService.InstanceFigures:output_type -> gantry.v1.InstanceFiguresResponse
+	19, // 47: gantry.v1.TopologyService.RankErrors:output_type -> gantry.v1.RankErrorsResponse
+	43, // [43:48] is the sub-list for method output_type
+	38, // [38:43] is the sub-list for method input_type
+	38, // [38:38] is the sub-list for extension type_name
+	38, // [38:38] is the sub-list for extension extendee
+	0,  // [0:38] is the sub-list for field type_name
 }
 
 func init() { file_gantry_v1_topology_proto_init() }

@@ -31,8 +31,8 @@ const (
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
 // TopologyService answers what services do: rate, errors, refusals and durations, worked out
-// from spans while they arrive. The recent hour is seconds fresh. Each method asks for the right
-// to view the namespace.
+// from spans while they arrive. The recent hour is seconds fresh. Answers are of all nodes of the
+// cluster. Each method asks for the right to view the namespace.
 type TopologyServiceClient interface {
 	// Topology is who called whom.
 	Topology(ctx context.Context, in *TopologyRequest, opts ...grpc.CallOption) (*TopologyResponse, error)
@@ -110,8 +110,8 @@ func (c *topologyServiceClient) RankErrors(ctx context.Context, in *RankErrorsRe
 // for forward compatibility.
 //
 // TopologyService answers what services do: rate, errors, refusals and durations, worked out
-// from spans while they arrive. The recent hour is seconds fresh. Each method asks for the right
-// to view the namespace.
+// from spans while they arrive. The recent hour is seconds fresh. Answers are of all nodes of the
+// cluster. Each method asks for the right to view the namespace.
 type TopologyServiceServer interface {
 	// Topology is who called whom.
 	Topology(context.Context, *TopologyRequest) (*TopologyResponse, error)
