@@ -28,6 +28,7 @@ type api struct {
 	cluster   gantryv1connect.ClusterServiceClient
 	access    gantryv1connect.AccessServiceClient
 	traces    gantryv1connect.TraceServiceClient
+	topology  gantryv1connect.TopologyServiceClient
 }
 
 // newAPI makes a client of the node at an address, in a network namespace.
@@ -42,6 +43,7 @@ func newAPI(t *testing.T, address, namespace string) *api {
 	a.cluster = gantryv1connect.NewClusterServiceClient(a.http, a.base, options)
 	a.access = gantryv1connect.NewAccessServiceClient(a.http, a.base, options)
 	a.traces = gantryv1connect.NewTraceServiceClient(a.http, a.base, options)
+	a.topology = gantryv1connect.NewTopologyServiceClient(a.http, a.base, options)
 	return a
 }
 

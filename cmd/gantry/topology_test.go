@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -40,11 +41,11 @@ func (o *observed) EndpointFigures(_ context.Context, r *gantryv1.EndpointFigure
 }
 
 func (o *observed) InstanceFigures(context.Context, *gantryv1.InstanceFiguresRequest) (*gantryv1.InstanceFiguresResponse, error) {
-	return &gantryv1.InstanceFiguresResponse{Instances: []*gantryv1.InstanceFigure{{Service: "loan", Instance: "loan-0", Version: "v7", Late: 5, Behind: durationpb.New(-3 * time.Minute), Figures: someFigures()}}}, nil
+	return &gantryv1.InstanceFiguresResponse{Answered: &gantryv1.Answered{Since: timestamppb.New(time.Now().Add(-6 * time.Minute)), Partial: true}, Instances: []*gantryv1.InstanceFigure{{Service: "loan", Instance: "loan-0", Version: "v7", Late: 5, Behind: durationpb.New(-3 * time.Minute), Figures: someFigures()}}}, nil
 }
 
 func (o *observed) RankErrors(context.Context, *gantryv1.RankErrorsRequest) (*gantryv1.RankErrorsResponse, error) {
-	return &gantryv1.RankErrorsResponse{Errors: []*gantryv1.RankedError{{Service: "loan", Code: "timeout", Frame: "LoanService.close", Fingerprint: 0xabc, TraceId: "0af7", Count: 30, Uncertain: 4, Message: "no answer"}}}, nil
+	return &gantryv1.RankErrorsResponse{Answered: &gantryv1.Answered{Partial: true, MissingNodes: []string{"n2", "n3"}}, Errors: []*gantryv1.RankedError{{Service: "loan", Code: "timeout", Frame: "LoanService.close", Fingerprint: 0xabc, TraceId: "0af7", Count: 30, Uncertain: 4, Message: "no answer"}}}, nil
 }
 
 func TestWhatServicesDoIsShown(t *testing.T) {
@@ -63,6 +64,11 @@ func TestWhatServicesDoIsShown(t *testing.T) {
 	}
 	wantWords(t, o.must("errors", "-o", "wide"), "26-30", "timeout", "LoanService.close", "0000000000000abc", "0af7", "no answer")
 	wantWords(t, o.must("senders"), "loan-0", "v7", "-3m0s")
+	for command, words := range map[string]string{"topology": "Nothing older than", "senders": "Some nodes know only a part of this time", "errors": "do not answer: n2, n3\n"} {
+		if r := o.run(command); strings.Count(r.err, "\n") != 1 || !strings.Contains(r.err, words) {
+			t.Errorf("%s says %q beside its answer", command, r.err)
+		}
+	}
 	if all := decode[[]struct{ Code string }](t, o.must("errors", "-o", "json")); len(all) != 1 || all[0].Code != "timeout" {
 		t.Errorf("%+v", all)
 	}

@@ -214,7 +214,7 @@ func (h *Handler) getDependencies(ctx context.Context, namespace string, r *api_
 	if since.IsZero() {
 		since = until.Add(-24 * time.Hour)
 	}
-	all, err := h.dependenciesOf(ctx, namespace, since, until)
+	all, _, err := h.dependenciesOf(ctx, namespace, since, until) // this answer has no place for what is missing
 	if err != nil {
 		return nil, err
 	}

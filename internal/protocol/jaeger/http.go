@@ -265,21 +265,25 @@ func (h *Handler) dependencies(ctx context.Context, namespace string, r *http.Re
 		return envelope{}, err
 	}
 	until := time.UnixMilli(end)
-	all, err := h.dependenciesOf(ctx, namespace, until.Add(-time.Duration(back)*time.Millisecond), until)
-	return envelope{Data: all, Total: len(all)}, err
+	all, missing, err := h.dependenciesOf(ctx, namespace, until.Add(-time.Duration(back)*time.Millisecond), until)
+	answer := envelope{Data: all, Total: len(all)}
+	for _, node := range missing {
+		answer.Errors = append(answer.Errors, problem{Message: "calls are missing: node " + node + " does not answer"})
+	}
+	return answer, err
 }
 
-// dependenciesOf are the edges between services, and to what they call, over all protocols.
-func (h *Handler) dependenciesOf(ctx context.Context, namespace string, since, until time.Time) ([]dependencyJSON, error) {
+// dependenciesOf are the edges between services, and to what they call, over all protocols; missing are nodes that did not answer.
+func (h *Handler) dependenciesOf(ctx context.Context, namespace string, since, until time.Time) (all []dependencyJSON, missing []string, err error) {
 	graph, err := h.Topology.Topology(ctx, namespace, since, until)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	services := map[string]bool{}
 	for _, n := range graph.Nodes {
 		services[n.Name] = services[n.Name] || n.Type == "service" || n.Type == "queue"
 	}
-	all := []dependencyJSON{}
+	all = []dependencyJSON{}
 	for _, e := range graph.Edges { // sorted by caller and callee
 		if !services[e.Caller] {
 			continue
@@ -290,5 +294,5 @@ func (h *Handler) dependenciesOf(ctx context.Context, namespace string, since, u
 		}
 		all = append(all, dependencyJSON{Parent: e.Caller, Child: e.Callee, Calls: e.Calls})
 	}
-	return all, nil
+	return all, graph.Missing, nil
 }

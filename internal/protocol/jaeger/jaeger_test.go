@@ -44,6 +44,7 @@ type memory struct {
 	spans  []signal.Span
 	asked  signal.TraceQuery
 	within signal.Range
+	silent []string
 	err    error
 }
 
@@ -96,7 +97,7 @@ func (m *memory) Topology(_ context.Context, _ string, since, until time.Time) (
 	edge := func(caller, callee, protocol string, calls uint64) red.Edge {
 		return red.Edge{Caller: caller, Callee: callee, Protocol: protocol, Figures: red.Figures{Calls: calls}}
 	}
-	return red.Graph{Nodes: []red.Node{{Name: "loan", Type: "service"}, {Name: "shop", Type: "service"}, {Name: "mysql/loans", Type: "database"}, {Name: "user", Type: "user"}},
+	return red.Graph{Window: red.Window{Missing: m.silent}, Nodes: []red.Node{{Name: "loan", Type: "service"}, {Name: "shop", Type: "service"}, {Name: "mysql/loans", Type: "database"}, {Name: "user", Type: "user"}},
 		Edges: []red.Edge{edge("loan", "mysql/loans", "mysql", 5), edge("shop", "loan", "grpc", 2), edge("shop", "loan", "http", 3), edge("user", "shop", "http", 9)}}, nil
 }
 
@@ -172,6 +173,10 @@ func TestNamesAndDependenciesByHTTP(t *testing.T) {
 	}
 	if !m.within.Until.Equal(now) || m.within.Until.Sub(m.within.Since) != time.Hour {
 		t.Errorf("dependencies of %v", m.within)
+	}
+	m.silent = []string{"n2"}
+	if status, answer := ask(h, "/jaeger/api/dependencies"); status != 200 || !strings.Contains(answer, `"callCount":5`) || !strings.Contains(answer, `"errors":[{"msg":"calls are missing: node n2 does not answer"}]`) {
+		t.Errorf("with a silent node: %d %s", status, answer)
 	}
 }
 

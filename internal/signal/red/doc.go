@@ -6,6 +6,12 @@
 // about the recent hour are answered from memory; what is older, or was counted before a restart, is read from series up to the moment
 // from which memory knows, so that nothing is missing between the two or counted in both.
 //
+// Cluster. Spans go to the node that keeps their trace, so each node has a part of every service's counts. A question is asked of the other live
+// nodes side by side ([Counter]). Each answers counts and buckets of its own ([Part]), from its memory and from the series that it wrote itself: it
+// alone knows where the one ends and the other begins. They are merged, and only then become figures, are put in order and cut to a limit. Rates add,
+// quantiles are those of the merged histograms at the coarser resolution, errors of one group add up, and what has the same name is the same thing.
+// Nodes that do not answer are named in the [Window].
+//
 // Words. An entry is a span of kind server or consumer: it counts for its service, endpoint and instance. A call is a span of kind client or
 // producer. An edge joins the service of a call with the service of the entry whose parent (or, for a consumer without one, whose link) the call is. They
 // come in any order, in any batch; whichever comes first waits. A call whose entry never comes leads to what its attributes name: a database, a
@@ -21,7 +27,7 @@
 // which service exceeded what. What nobody observed for an hour is forgotten, which makes room.
 //
 // Locks, in the order in which they are taken: Room.mu, namespace.mu, service.mu, ranking.mu, series.mu. A shard's lock (recent
-// identities, waiting spans) is taken alone. None is held while series are written.
+// identities, waiting spans) is taken alone. None is held while series are written or other nodes are asked.
 //
 // Imports: signal, fault, and Prometheus's storage interfaces.
 package red
