@@ -16,8 +16,9 @@ import (
 type namespace struct {
 	room *Room
 	name string
-	// seed keeps the identities of namespaces apart, and senders from making ones that collide.
+	// seed and mix keep the identities of namespaces apart, and senders from making ones that collide.
 	seed maphash.Seed
+	mix  mix
 
 	mu       sync.RWMutex
 	services map[string]*service

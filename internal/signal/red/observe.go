@@ -2,7 +2,6 @@ package red
 
 import (
 	"encoding/binary"
-	"hash/maphash"
 	"slices"
 	"strings"
 
@@ -33,7 +32,6 @@ type observation struct {
 // scratch is what one call of Observe works with.
 type scratch struct {
 	text  []byte
-	key   [25]byte
 	found []meeting
 	call  call
 	chunk [chunkSpans]prepared
@@ -153,12 +151,8 @@ func (o *observation) prepare(s *signal.Span, p *prepared) bool {
 
 // identify works out by what a span is remembered, and where.
 func (o *observation) identify(s *signal.Span, p *prepared) {
-	key := &o.scratch.key
-	copy(key[:16], s.TraceID[:])
-	copy(key[16:24], s.ID[:])
 	// A client and a server of Zipkin may share one id.
-	key[24] = byte(s.Kind)
-	p.id = maphash.Bytes(o.namespace.seed, key[:])
+	p.id = o.namespace.mix.span(o.namespace.mix.trace(s.TraceID), s.ID, uint64(s.Kind)+1)
 	p.home = o.room.shardOf(s.TraceID)
 	p.meets = p.home
 }
@@ -206,10 +200,7 @@ func isEntry(k signal.Kind) bool { return k == signal.KindServer || k == signal.
 
 // partnerKey is by what partners find each other: the call's place in its trace.
 func (o *observation) partnerKey(trace signal.TraceID, call signal.SpanID) uint64 {
-	key := &o.scratch.key
-	copy(key[:16], trace[:])
-	copy(key[16:24], call[:])
-	return maphash.Bytes(o.namespace.seed, key[:24])
+	return o.namespace.mix.span(o.namespace.mix.trace(trace), call, 0)
 }
 
 // countChunk looks the first n spans of the chunk up, and counts those that are new.
