@@ -104,6 +104,15 @@ func TestAQueryIsAboutAllNodes(t *testing.T) {
 	if values, _, err := q.LabelValues(context.Background(), "node", nil); err != nil || fmt.Sprint(values) != "[n1 n2]" {
 		t.Errorf("nodes: %v, %v", values, err)
 	}
+	// What is its own, a node reads without the others.
+	own, err := one.Own("staging").Querier(0, math.MaxInt64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer own.Close()
+	if values, _, err := own.LabelValues(context.Background(), "node", nil); err != nil || fmt.Sprint(values) != "[n1]" {
+		t.Errorf("own nodes: %v, %v", values, err)
+	}
 	chunks, err := one.Whole().ChunkQuerier(now.Add(-time.Hour).UnixMilli(), now.UnixMilli())
 	if err != nil {
 		t.Fatal(err)
