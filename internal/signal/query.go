@@ -1,8 +1,11 @@
 package signal
 
 import (
+	"cmp"
 	"context"
 	"time"
+
+	"github.com/gantry-platform/gantry/internal/fault"
 )
 
 // TraceQuery asks for traces in which at least one span meets all conditions; empty fields ask for nothing.
@@ -28,6 +31,40 @@ type TraceQuery struct {
 
 // DefaultTraces is how many traces a search answers when it does not say.
 const DefaultTraces = 20
+
+const (
+	maxTraces = 1000
+	// maxConditions bounds the attributes of a query.
+	maxConditions = 16
+	// DefaultWindow is how far a search looks back when it does not say.
+	DefaultWindow = time.Hour
+)
+
+// Complete checks a query and fills its defaults, in the same way for every store.
+func (q *TraceQuery) Complete(now time.Time) error {
+	switch {
+	case q.Namespace == "":
+		return fault.New(fault.Invalid, "traces.no_namespace", "a search is within a namespace").At("namespace")
+	case q.Limit < 0 || q.Limit > maxTraces:
+		return fault.New(fault.Invalid, "traces.limit", "%d traces at once", q.Limit).At("limit").Hinted("ask for 1 to %d, and narrow the time", maxTraces)
+	case len(q.Attributes) > maxConditions:
+		return fault.New(fault.Invalid, "traces.conditions", "%d attributes", len(q.Attributes)).At("attributes").Hinted("use at most %d", maxConditions)
+	case q.MinDuration < 0 || q.MaxDuration < 0 || q.MaxDuration > 0 && q.MaxDuration < q.MinDuration:
+		return fault.New(fault.Invalid, "traces.duration", "no span lasts from %s to %s", q.MinDuration, q.MaxDuration).At("min_duration")
+	}
+	if q.Until.IsZero() {
+		// Clocks of services go ahead of ours a little.
+		q.Until = now.Add(time.Minute)
+	}
+	if q.Since.IsZero() {
+		q.Since = q.Until.Add(-DefaultWindow)
+	}
+	if q.Until.Before(q.Since) {
+		return fault.New(fault.Invalid, "traces.time", "until %s is before since %s", q.Until.UTC().Format(time.RFC3339), q.Since.UTC().Format(time.RFC3339)).At("until")
+	}
+	q.Limit = cmp.Or(q.Limit, DefaultTraces)
+	return nil
+}
 
 // Match is a key and the text that its value must have.
 type Match struct{ Key, Text string }

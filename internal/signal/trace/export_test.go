@@ -21,7 +21,7 @@ func Matches(q signal.TraceQuery, now time.Time, span *signal.Span) bool {
 		q.Until = now
 	}
 	if q.Since.IsZero() {
-		q.Since = q.Until.Add(-defaultWindow)
+		q.Since = q.Until.Add(-signal.DefaultWindow)
 	}
 	return matches(&q, span)
 }

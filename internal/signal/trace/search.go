@@ -13,15 +13,10 @@ import (
 	"github.com/parquet-go/parquet-go"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/gantry-platform/gantry/internal/fault"
 	"github.com/gantry-platform/gantry/internal/signal"
 )
 
 const (
-	maxLimit = 1000
-	// maxConditions bounds the attributes of a query.
-	maxConditions = 16
-	defaultWindow = time.Hour
 	// searchTime bounds a search; what it has found by then is answered as truncated.
 	searchTime = 10 * time.Second
 	// around is how far from a found span the rest of its trace is looked for.
@@ -29,32 +24,6 @@ const (
 	// matchedSpans is how many spans of a trace are named as matches.
 	matchedSpans = 3
 )
-
-// complete checks a query and fills its defaults.
-func (s *Store) complete(q *signal.TraceQuery) error {
-	switch {
-	case q.Namespace == "":
-		return fault.New(fault.Invalid, "traces.no_namespace", "a search is within a namespace").At("namespace")
-	case q.Limit < 0 || q.Limit > maxLimit:
-		return fault.New(fault.Invalid, "traces.limit", "%d traces at once", q.Limit).At("limit").Hinted("ask for 1 to %d, and narrow the time", maxLimit)
-	case len(q.Attributes) > maxConditions:
-		return fault.New(fault.Invalid, "traces.conditions", "%d attributes", len(q.Attributes)).At("attributes").Hinted("use at most %d", maxConditions)
-	case q.MinDuration < 0 || q.MaxDuration < 0 || q.MaxDuration > 0 && q.MaxDuration < q.MinDuration:
-		return fault.New(fault.Invalid, "traces.duration", "no span lasts from %s to %s", q.MinDuration, q.MaxDuration).At("min_duration")
-	}
-	if q.Until.IsZero() {
-		// Clocks of services go ahead of ours a little.
-		q.Until = s.options.Clock().Add(time.Minute)
-	}
-	if q.Since.IsZero() {
-		q.Since = q.Until.Add(-defaultWindow)
-	}
-	if q.Until.Before(q.Since) {
-		return fault.New(fault.Invalid, "traces.time", "until %s is before since %s", q.Until.UTC().Format(time.RFC3339), q.Since.UTC().Format(time.RFC3339)).At("until")
-	}
-	q.Limit = cmp.Or(q.Limit, signal.DefaultTraces)
-	return nil
-}
 
 // candidate is a trace that has a match.
 type candidate struct {
@@ -132,7 +101,7 @@ func (c *collector) satisfied(latest int64) bool {
 // Search implements [signal.TraceReader]. What is newest goes by the latest span that matched.
 func (s *Store) Search(ctx context.Context, q signal.TraceQuery) (signal.SearchResult, error) {
 	var out signal.SearchResult
-	if err := s.complete(&q); err != nil {
+	if err := q.Complete(s.options.Clock()); err != nil {
 		return out, err
 	}
 	looking, cancel := context.WithTimeout(ctx, searchTime)
