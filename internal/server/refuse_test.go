@@ -127,6 +127,8 @@ func TestStartIsRefusedWithAHint(t *testing.T) {
 		{"an even cluster", map[string]string{"GANTRY_CLUSTER": "n1=127.0.0.1,n2=127.0.0.2", "GANTRY_NAME": "n1", "GANTRY_CLUSTER_SECRET": strings.Repeat("s", 40), "GANTRY_DATA": t.TempDir(), "GANTRY_HTTP_LISTEN": "127.0.0.1:0", "GANTRY_GRPC_LISTEN": "127.0.0.1:0", "GANTRY_CLUSTER_LISTEN": "127.0.0.1:0"}, "cluster.even", "three"},
 		{"an external etcd and a cluster", map[string]string{"GANTRY_ETCD_ENDPOINTS": "http://127.0.0.1:1", "GANTRY_JOIN": "x"}, "setting.contradiction", "etcd"},
 		{"a key without its certificate", map[string]string{"GANTRY_TLS_KEY": "x.key"}, "setting.incomplete", "tls-certificate"},
+		{"a password in a URL", map[string]string{"GANTRY_DEV": "true", "GANTRY_HTTP_LISTEN": "127.0.0.1:0", "GANTRY_GRPC_LISTEN": "127.0.0.1:0", "GANTRY_CLICKHOUSE_URL": "http://u:hunter2@127.0.0.1:8123/traces"}, "setting.bad_value", "--clickhouse-password-file"},
+		{"sampling in ClickHouse", map[string]string{"GANTRY_DEV": "true", "GANTRY_HTTP_LISTEN": "127.0.0.1:0", "GANTRY_GRPC_LISTEN": "127.0.0.1:0", "GANTRY_CLICKHOUSE_URL": "http://127.0.0.1:8123/traces", "GANTRY_TRACES_SAMPLE_SHARE": "0.5"}, "setting.contradiction", "traces-sample-share"},
 		{"profiles for everyone", map[string]string{"GANTRY_DEV": "true", "GANTRY_HTTP_LISTEN": "127.0.0.1:0", "GANTRY_GRPC_LISTEN": "127.0.0.1:0", "GANTRY_DEBUG_LISTEN": ":6060"}, "setting.bad_value", "loopback"},
 	}
 	for _, c := range cases {

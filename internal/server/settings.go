@@ -63,6 +63,12 @@ type Settings struct {
 	TracesSampleShare   float64
 	TracesSampleSlow    time.Duration
 
+	ClickHouseURL          string
+	ClickHouseUser         string
+	ClickHousePassword     string
+	ClickHousePasswordFile string
+	ClickHouseCA           string
+
 	MetricsRetention        time.Duration
 	MetricsRetentionSize    Size
 	MetricsSeries           int
@@ -236,11 +242,20 @@ func (s *Settings) Bind() []Setting {
 	text(&s.OTLPHTTPListen, "otlp-http-listen", ":4318", "The same by HTTP.", "OpenTelemetry's own.")
 	size(&s.TracesMemory, "traces-memory", 512<<20, "Most memory for spans that are not in a block on disk yet; over it senders are told to wait.",
 		"Four parts of some 270,000 spans: one fills while the others are written.")
+	size(&s.TracesMemory, "traces-memory", 384<<20, "Most memory for spans that are not in a block on disk, or in ClickHouse, yet; over it senders are told to wait.",
+		"A minute of 20,000 spans a second, three times: one part fills while two are written.")
 	duration(&s.TracesRetention, "traces-retention", 7*24*time.Hour, "How long traces are kept.", "The last week is what people look into; a span takes some 50 bytes.")
 	size(&s.TracesRetentionSize, "traces-retention-size", 0, "Most disk space for traces; the oldest go first. 0: no bound.", "The disk's --minimum-free holds in any case.")
 	flags.Float64Var(&s.TracesSampleShare, "traces-sample-share", 1, "")
 	add("traces-sample-share", "Share of the traces kept that neither failed nor were slow, 0 to 1. Rates are worked out from all.", "Everything is kept until it costs too much.")
 	duration(&s.TracesSampleSlow, "traces-sample-slow", time.Second, "When less is kept: traces with a span of this duration are kept all the same.", "What people call slow.")
+
+	text(&s.ClickHouseURL, "clickhouse-url", "", "http(s)://host:8123/database of a ClickHouse that keeps the traces in place of this node's disk. A URL with a user in it is refused.",
+		"Empty: traces stay here, which is enough for some thousand spans a second and a week.")
+	text(&s.ClickHouseUser, "clickhouse-user", "", "User of that ClickHouse.", "Empty: its \"default\".")
+	secret(&s.ClickHousePassword, "clickhouse-password", "Password of that user.", "")
+	text(&s.ClickHousePasswordFile, "clickhouse-password-file", "", "File with that password.", "")
+	text(&s.ClickHouseCA, "clickhouse-ca", "", "PEM file with the authority of that ClickHouse, for https.", "Empty: the system's.")
 
 	duration(&s.MetricsRetention, "metrics-retention", 15*24*time.Hour, "Age at which metrics go, counted from the newest one.", "Two weeks to compare with, and Prometheus's own default.")
 	size(&s.MetricsRetentionSize, "metrics-retention-size", 10<<30, "Most disk space of metrics: the oldest go first. 0: no limit.", "About two weeks of 100,000 series every 15 s, at 1.3 bytes a sample.")

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"path/filepath"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
@@ -20,13 +19,12 @@ import (
 	"github.com/gantry-platform/gantry/internal/signal"
 	"github.com/gantry-platform/gantry/internal/signal/fanout"
 	"github.com/gantry-platform/gantry/internal/signal/ingest"
-	"github.com/gantry-platform/gantry/internal/signal/trace"
 	"github.com/gantry-platform/gantry/internal/state"
 )
 
 // signals are the rooms of what services do, and the ports that they send it to.
 type signals struct {
-	traces *trace.Store
+	traces traceStore
 	// reader reads the traces of all nodes.
 	reader   signal.TraceReader
 	ingest   *ingest.Room
@@ -61,19 +59,16 @@ func (s *Server) listenSignals() error {
 // buildSignals makes the rooms of signals.
 func (s *Server) buildSignals() error {
 	settings := s.settings
-	options := trace.Options{Dir: filepath.Join(s.dataDir, "signals", "traces"), Memory: int64(settings.TracesMemory), Retention: settings.TracesRetention,
-		RetentionSize: int64(settings.TracesRetentionSize), MinFree: int64(settings.MinimumFree), Logger: s.log.With("part", "traces"), Registerer: s.metrics}
-	if settings.TracesSampleShare < 1 {
-		options.Sampling = &trace.Sampling{Share: settings.TracesSampleShare, Slow: settings.TracesSampleSlow}
-	}
-	var err error
-	if s.signals.traces, err = trace.Open(options); err != nil {
+	if err := s.openTraces(); err != nil {
 		return err
 	}
 	s.signals.reader = s.signals.traces
 	var router ingest.Router
 	if s.peers != nil {
+		// Pairs of client and server spans meet on the node that a trace is routed to, wherever it is kept.
 		router = &traceRouter{store: s.store, client: s.peers}
+	}
+	if s.peers != nil && settings.ClickHouseURL == "" {
 		s.signals.reader = &fanout.Reader{Local: s.signals.traces, Others: s.peers.TraceReaders}
 	}
 	s.signals.ingest = ingest.New(ingest.Options{Store: s.signals.traces, Router: router, Observers: []ingest.Observer{s.red}, Oldest: settings.TracesRetention, Logger: s.log.With("part", "ingest"), Registerer: s.metrics})

@@ -66,6 +66,9 @@ func faultOf(err error) error {
 	if outOfTime(err) {
 		return fault.New(fault.DeadlineExceeded, "traces.slow", "ClickHouse did not answer in time").Hinted("narrow the time or the service, or try again").Because(err)
 	}
+	if errors.Is(err, errTorn) {
+		return fault.New(fault.Unavailable, "traces.clickhouse_answer", "the answer of ClickHouse cannot be read").Hinted("see whether the tables are as this server made them; the server's log has the details").Because(err)
+	}
 	var r *refusal
 	if !errors.As(err, &r) {
 		return fault.New(fault.Unavailable, "traces.clickhouse_away", "ClickHouse cannot be reached").Hinted("try again in some seconds; the server's log has the details").Because(err)
