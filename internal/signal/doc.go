@@ -6,6 +6,7 @@
 //	ingest   admits batches, bounded in bytes: what arrives is checked, counted, made durable, and only then acknowledged
 //	wire     OTLP's protobuf to spans and back, without copying
 //	trace    the write-ahead log, the recent spans in memory, blocks of Parquet, and search over them
+//	clickhouse  the same in ClickHouse, for fleets that outgrow the disk of a node
 //	red      rate, errors, refusals and durations per service, endpoint, edge and instance; topology; ranking of errors
 //	series   metrics: the embedded Prometheus TSDB, PromQL, scraping
 //	event    business events and the feed of changes
@@ -19,5 +20,5 @@
 // that sends too fast is told so by its own protocol.
 //
 // Imports: the rooms of signal may import this package, access, policy, fault and state, and each other downwards in the order
-// alert, event -> series; ingest -> red, trace -> wire. They never import the nouns instance, release or task: what joins them is wired in server.
+// alert, event -> series; ingest -> red, trace, clickhouse -> wire. They never import the nouns instance, release or task: what joins them is wired in server.
 package signal

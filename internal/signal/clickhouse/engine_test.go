@@ -8,7 +8,9 @@ import (
 	"net/http"
 	"os"
 	"reflect"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -129,15 +131,15 @@ func TestOddSpansComeBack(t *testing.T) {
 	now := moment()
 	f := newFleet(2, now)
 	b := batch(`odd '"\ namespace`, now)
-	for range 1500 {
+	for range 500 {
 		b.Spans = append(b.Spans, f.odd())
 	}
 	write(t, s, b)
-	for _, span := range b.Spans[:100] {
+	for _, span := range b.Spans[:40] {
 		check(t, s, b.Namespace, map[signal.TraceID][]signal.Span{span.TraceID: {span}})
 	}
 	until := now.Add(time.Minute)
-	for _, span := range b.Spans[:60] {
+	for _, span := range b.Spans[:40] {
 		q := signal.TraceQuery{Namespace: b.Namespace, Since: now.Add(-time.Minute), Until: until, Service: span.Resource.Service, Endpoint: span.Name, Instance: span.Resource.Instance, Limit: 1000}
 		for _, a := range slices.Concat(span.Attributes, span.Resource.Attributes) {
 			q.Attributes = append(q.Attributes, signal.Match{Key: a.Key, Text: plain(a.Value)})
@@ -432,5 +434,46 @@ func TestRetention(t *testing.T) {
 	check(t, s, "default", expected(recent))
 	if got, err := s.Trace(t.Context(), "default", old.Spans[0].TraceID, signal.Range{}); err != nil || len(got.Spans) != 0 {
 		t.Errorf("%d old spans, %v", len(got.Spans), err)
+	}
+}
+
+// What makes it quick at scale: partitions and filters are asked, and leave little to read.
+func TestSearchAsksTheFilters(t *testing.T) {
+	s, database := onEngine(t)
+	now := moment()
+	b := batch("default", now, newFleet(8, now).trace()...)
+	write(t, s, b)
+	sql(t, database, `INSERT INTO gantry_spans (namespace, service, name, start, trace_id, arrived, attribute_keys, attribute_values, attribute_types)
+		SELECT 'default', 'loan', 'x', now64(9) - toIntervalMillisecond(number), unhex(hex(cityHash64(number)) || hex(cityHash64(number + 1))), now() - toIntervalHour(intDiv(number, 4000)),
+		['order.no'], ['M' || toString(number)], ['string'] FROM numbers(200000)`)
+	sql(t, database, "OPTIMIZE TABLE gantry_spans FINAL")
+	q := signal.TraceQuery{Namespace: "default", Since: now.Add(-48 * time.Hour), Until: now.Add(time.Minute), Limit: 20, Attributes: []signal.Match{{Key: "order.no", Text: "L00000001"}}}
+	matches, summary, err := s.Plans(t.Context(), q, b.Spans[0].TraceID, now.UnixNano())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"by_attribute_value", "by_start", "toDate(arrived)"} {
+		if !strings.Contains(matches, name) {
+			t.Errorf("%s is not asked: %s", name, matches)
+		}
+	}
+	for what, plan := range map[string]string{"matches": matches, "summary": summary} {
+		granules := regexp.MustCompile(`Granules: (\d+)/(\d+)`).FindAllStringSubmatch(plan, -1)
+		if len(granules) < 3 {
+			t.Fatalf("%s: %s", what, plan)
+		}
+		last, first := granules[len(granules)-1], granules[0]
+		all, errAll := strconv.Atoi(first[2])
+		read, errRead := strconv.Atoi(last[1])
+		if errAll != nil || errRead != nil || all < 20 || read > all/4 {
+			t.Errorf("%s: %d of %d granules are read: %s", what, read, all, plan)
+		}
+	}
+	if !strings.Contains(summary, "by_trace_id") {
+		t.Errorf("the filter of trace ids is not asked: %s", summary)
+	}
+	got, err := s.Search(t.Context(), q)
+	if err != nil || len(got.Traces) != 1 || got.Traces[0].Spans != 6 {
+		t.Errorf("%+v, %v", got, err)
 	}
 }
