@@ -240,10 +240,8 @@ func (s *Settings) Bind() []Setting {
 	text(&s.OTLPGRPCListen, "otlp-grpc-listen", ":4317", "Address for traces, metrics and logs of OpenTelemetry by gRPC; empty: closed.",
 		"OpenTelemetry's own. Taken by another program: a warning, unless it was set.")
 	text(&s.OTLPHTTPListen, "otlp-http-listen", ":4318", "The same by HTTP.", "OpenTelemetry's own.")
-	size(&s.TracesMemory, "traces-memory", 512<<20, "Most memory for spans that are not in a block on disk yet; over it senders are told to wait.",
+	size(&s.TracesMemory, "traces-memory", 512<<20, "Most memory for spans that are not in a block on disk, or in ClickHouse, yet; over it senders are told to wait.",
 		"Four parts of some 270,000 spans: one fills while the others are written.")
-	size(&s.TracesMemory, "traces-memory", 384<<20, "Most memory for spans that are not in a block on disk, or in ClickHouse, yet; over it senders are told to wait.",
-		"A minute of 20,000 spans a second, three times: one part fills while two are written.")
 	duration(&s.TracesRetention, "traces-retention", 7*24*time.Hour, "How long traces are kept.", "The last week is what people look into; a span takes some 50 bytes.")
 	size(&s.TracesRetentionSize, "traces-retention-size", 0, "Most disk space for traces; the oldest go first. 0: no bound.", "The disk's --minimum-free holds in any case.")
 	flags.Float64Var(&s.TracesSampleShare, "traces-sample-share", 1, "")
