@@ -145,7 +145,7 @@ func writeBlock(dir string, n blockName, s *schema, endpoints names, codec *zstd
 		}
 	}()
 	buffered := bufio.NewWriterSize(file, 256<<10)
-	w := parquet.NewWriter(buffered, append([]parquet.WriterOption{parquet.KeyValueMetadata(keyNames, endpoints.encode()), parquet.KeyValueMetadata(keyBlock, "1")}, s.options(codec)...)...)
+	w := parquet.NewGenericWriter[any](buffered, append([]parquet.WriterOption{parquet.KeyValueMetadata(keyNames, endpoints.encode()), parquet.KeyValueMetadata(keyBlock, "1")}, s.options(codec)...)...)
 	if err := writeRows(w, s, rows); err != nil {
 		return err
 	}
@@ -167,7 +167,7 @@ func writeBlock(dir string, n blockName, s *schema, endpoints names, codec *zstd
 	return errors.Join(syncDir(day), syncDir(dir))
 }
 
-func writeRows(w *parquet.Writer, s *schema, rows func(each func(string, *signal.Span) error) error) error {
+func writeRows(w *parquet.GenericWriter[any], s *schema, rows func(each func(string, *signal.Span) error) error) error {
 	var group *parquet.ConcurrentRowGroupWriter
 	var e *encoder
 	count := 0
