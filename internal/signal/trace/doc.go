@@ -13,7 +13,7 @@
 // ids and the attribute columns with many values have bloom filters. Small blocks of a day are merged (compaction). Whole days go by age, the oldest
 // blocks by size.
 //
-// Locks, in this order: Store.merging (one merge at a time), Store.mu (the list of heads and blocks; held for moments), then head.mu or block.mu. The log's lock is taken alone.
+// Locks, in this order: Store.merging (one merge or removal at a time), Store.mu (the list of heads and blocks; held for moments), then head.mu or block.mu. The log's lock is taken alone.
 // Files are replaced by renaming; whoever reads a block has it pinned, and the last reader of a removed one deletes its file.
 //
 // It imports signal, signal/wire and fault.

@@ -40,7 +40,7 @@ type Store struct {
 	// blocks are in the order of their segments.
 	blocks []*block
 
-	// merging is held during a merge, before mu.
+	// merging is held during a merge and while old blocks go, before mu.
 	merging sync.Mutex
 	// segment is the committer's alone.
 	segment *segment

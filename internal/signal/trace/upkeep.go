@@ -53,6 +53,8 @@ func (s *Store) closeIdleFiles() {
 
 // retain removes days that are over the retention, and then the oldest blocks until the rest fits the size.
 func (s *Store) retain() {
+	s.merging.Lock()
+	defer s.merging.Unlock()
 	oldest := s.options.Clock().Add(-s.options.Retention).UTC().Format(dayFormat)
 	s.mu.Lock()
 	total := int64(0)
