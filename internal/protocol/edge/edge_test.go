@@ -136,3 +136,16 @@ func TestEveryClassHasAStatus(t *testing.T) {
 		}
 	}
 }
+
+// A path that names its namespace counts before the header, also when it names the default one.
+func TestThePathCountsBeforeTheHeader(t *testing.T) {
+	for path, want := range map[string]string{"/v1/traces": "staging", "/ns/default/v1/traces": "default", "/ns/prod/v1/traces": "prod"} {
+		r := httptest.NewRequest(http.MethodPost, path, nil)
+		r.Header.Set(edge.NamespaceHeader, "staging")
+		edge.Namespaces(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			if got := edge.NamespaceOf(r); got != want {
+				t.Errorf("%s is in %q, not %q", path, got, want)
+			}
+		})).ServeHTTP(httptest.NewRecorder(), r)
+	}
+}

@@ -9,14 +9,11 @@ import (
 	"github.com/jaegertracing/jaeger-idl/proto-gen/api_v2"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/emptypb"
 
-	"github.com/gantry-platform/gantry/internal/access"
 	"github.com/gantry-platform/gantry/internal/fault"
-	"github.com/gantry-platform/gantry/internal/instance"
+	"github.com/gantry-platform/gantry/internal/protocol/edge"
 	"github.com/gantry-platform/gantry/internal/signal"
 )
 
@@ -108,42 +105,18 @@ func stream[T any, M interface {
 
 // admit says who asks, and for which namespace, and whether he may.
 func (h *Handler) admit(ctx context.Context) (context.Context, string, error) {
-	md, _ := metadata.FromIncomingContext(ctx)
-	first := func(key string) string {
-		if values := md.Get(key); len(values) > 0 {
-			return values[0]
-		}
-		return ""
-	}
-	credential, err := access.ParseAuthorization(first("authorization"))
+	ctx, namespace, err := edge.IdentifyCall(ctx, h.Access)
 	if err != nil {
 		return nil, "", err
 	}
-	if p, ok := peer.FromContext(ctx); ok {
-		credential.Source = p.Addr.String()
-	}
-	identity, err := h.Access.Authenticate(ctx, credential)
-	if err != nil {
-		return nil, "", err
-	}
-	namespace := first(NamespaceHeader)
-	if namespace == "" {
-		namespace = instance.Default
-	}
-	ctx = access.NewContext(ctx, identity)
 	return ctx, namespace, mayView(ctx, namespace)
 }
 
-var grpcCodes = map[fault.Code]codes.Code{fault.Invalid: codes.InvalidArgument, fault.NotFound: codes.NotFound, fault.Unauthenticated: codes.Unauthenticated,
-	fault.Forbidden: codes.PermissionDenied, fault.TooLarge: codes.InvalidArgument, fault.Exhausted: codes.ResourceExhausted, fault.Unavailable: codes.Unavailable,
-	fault.DeadlineExceeded: codes.DeadlineExceeded, fault.Precondition: codes.FailedPrecondition}
-
 func (h *Handler) grpcError(method string, err error) error {
 	f := fault.From(err)
-	code, ok := grpcCodes[f.Code]
-	if !ok {
+	code := edge.GRPCCode(f)
+	if code == codes.Internal {
 		h.Logger.Error("a question for traces failed", "method", method, "error", err)
-		code = codes.Internal
 	}
 	return status.Error(code, f.Error())
 }

@@ -19,9 +19,6 @@ import (
 // Prefix is what the paths of this language begin with.
 const Prefix = "/jaeger/"
 
-// NamespaceHeader is the header and the gRPC metadata that name the namespace.
-const NamespaceHeader = "gantry-namespace"
-
 // Topology answers who called whom.
 type Topology interface {
 	Topology(ctx context.Context, namespace string, since, until time.Time) (red.Graph, error)
@@ -79,10 +76,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, o operation) {
 	ctx, err := edge.Identify(r, h.Access, access.Credential{})
 	var answer envelope
 	if err == nil {
-		namespace := edge.Namespace(ctx)
-		if named := r.Header.Get(NamespaceHeader); named != "" && namespace == instance.Default {
-			namespace = named
-		}
+		namespace := edge.NamespaceOf(r)
 		if err = mayView(ctx, namespace); err == nil {
 			answer, err = o(ctx, namespace, r)
 		}

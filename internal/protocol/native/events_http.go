@@ -29,9 +29,6 @@ import (
 // A single event that is refused is answered with 400. 429 and 503 may be sent again later.
 const EventsPath = "/events/v1/"
 
-// NamespaceHeader names the namespace of what is sent.
-const NamespaceHeader = "Gantry-Namespace"
-
 type postedEvent struct {
 	ID       string          `json:"id"`
 	Time     *time.Time      `json:"time"`
@@ -110,9 +107,9 @@ func (a *API) takePosted(w http.ResponseWriter, r *http.Request) (*postedAnswer,
 		events, places = append(events, e), append(places, i)
 	}
 	if len(events) == 0 && len(answer.Refused) > 0 {
-		return answer, access.Require(ctx, mayServe, namespaceOf(r))
+		return answer, access.Require(ctx, mayServe, edge.NamespaceOf(r))
 	}
-	receipt, err := a.emit(ctx, namespaceOf(r), events)
+	receipt, err := a.emit(ctx, edge.NamespaceOf(r), events)
 	if err != nil {
 		return nil, err
 	}
@@ -128,16 +125,6 @@ func (a *API) takePosted(w http.ResponseWriter, r *http.Request) (*postedAnswer,
 
 func (a *postedAnswer) refuse(index int, f *fault.Error) {
 	a.Refused = append(a.Refused, postedRefusal{Index: &index, Reason: f.Reason, Message: f.Message, Field: f.Field, Hint: f.Hint})
-}
-
-// namespaceOf is the one of the path, or else of the header, or else the default.
-func namespaceOf(r *http.Request) string {
-	if edge.Prefix(r.Context()) == "" {
-		if named := r.Header.Get(NamespaceHeader); named != "" {
-			return named
-		}
-	}
-	return edge.Namespace(r.Context())
 }
 
 // decodePosted reads one event, or a list.

@@ -7,18 +7,14 @@ import (
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	_ "google.golang.org/grpc/encoding/gzip" // exporters compress by it
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/mem"
-	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	"github.com/gantry-platform/gantry/internal/access"
 	"github.com/gantry-platform/gantry/internal/fault"
-	"github.com/gantry-platform/gantry/internal/instance"
+	"github.com/gantry-platform/gantry/internal/protocol/edge"
 	"github.com/gantry-platform/gantry/internal/signal/ingest"
 )
 
@@ -73,7 +69,7 @@ func (r *Receiver) NewServer(options ...grpc.ServerOption) *grpc.Server {
 }
 
 func (r *Receiver) export(ctx context.Context, kind signalKind, decode func(any) error) (any, error) {
-	namespace, ctx, err := r.identify(ctx)
+	ctx, namespace, err := edge.IdentifyCall(ctx, r.options.Access)
 	if err != nil {
 		return nil, grpcError(err)
 	}
@@ -91,43 +87,11 @@ func (r *Receiver) export(ctx context.Context, kind signalKind, decode func(any)
 	return &message{result.response()}, nil
 }
 
-// identify reads who sends, and to which namespace, from a call's metadata.
-func (r *Receiver) identify(ctx context.Context) (string, context.Context, error) {
-	md, _ := metadata.FromIncomingContext(ctx)
-	namespace, authorization := instance.Default, ""
-	if values := md.Get(NamespaceHeader); len(values) > 0 {
-		namespace = values[0]
-	}
-	if values := md.Get("authorization"); len(values) > 0 {
-		authorization = values[0]
-	}
-	credential, err := access.ParseAuthorization(authorization)
-	if err != nil {
-		return "", nil, err
-	}
-	if p, ok := peer.FromContext(ctx); ok {
-		credential.Source = p.Addr.String()
-	}
-	identity, err := r.options.Access.Authenticate(ctx, credential)
-	if err != nil {
-		return "", nil, err
-	}
-	return namespace, access.NewContext(ctx, identity), nil
-}
-
-var grpcCodes = map[fault.Code]codes.Code{fault.Invalid: codes.InvalidArgument, fault.NotFound: codes.NotFound, fault.Unauthenticated: codes.Unauthenticated,
-	fault.Forbidden: codes.PermissionDenied, fault.TooLarge: codes.InvalidArgument, fault.Exhausted: codes.ResourceExhausted, fault.Unavailable: codes.Unavailable,
-	fault.DeadlineExceeded: codes.DeadlineExceeded, fault.Precondition: codes.FailedPrecondition}
-
 // grpcError is an error in the protocol's words. RESOURCE_EXHAUSTED is only sent again by exporters when it comes with RetryInfo
 // (https://opentelemetry.io/docs/specs/otlp/#failures).
 func grpcError(err error) error {
 	f := fault.From(err)
-	code, ok := grpcCodes[f.Code]
-	if !ok {
-		code = codes.Internal
-	}
-	s := status.New(code, f.Error())
+	s := status.New(edge.GRPCCode(f), f.Error())
 	if retryable(f.Code) {
 		if detailed, err := s.WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(ingest.RetryAfter)}); err == nil {
 			s = detailed

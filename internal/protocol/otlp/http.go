@@ -20,7 +20,6 @@ import (
 
 	"github.com/gantry-platform/gantry/internal/access"
 	"github.com/gantry-platform/gantry/internal/fault"
-	"github.com/gantry-platform/gantry/internal/instance"
 	"github.com/gantry-platform/gantry/internal/protocol/edge"
 	"github.com/gantry-platform/gantry/internal/signal/ingest"
 )
@@ -46,10 +45,7 @@ func (r *Receiver) post(w http.ResponseWriter, request *http.Request, kind signa
 		http.Error(w, "Content-Type must be "+typeProtobuf+" or "+typeJSON, http.StatusUnsupportedMediaType)
 		return
 	}
-	namespace := edge.Namespace(request.Context())
-	if named := request.Header.Get(NamespaceHeader); named != "" && namespace == instance.Default {
-		namespace = named
-	}
+	namespace := edge.NamespaceOf(request)
 	ctx, err := edge.Identify(request, r.options.Access, access.Credential{})
 	if err == nil {
 		err = r.admit(ctx, namespace)
@@ -110,7 +106,7 @@ func readBody(w http.ResponseWriter, request *http.Request) ([]byte, error) {
 func answerError(w http.ResponseWriter, err error, asJSON bool) {
 	f := fault.From(err)
 	code := edge.Status(f)
-	s := &spb.Status{Code: int32(grpcCodes[f.Code]), Message: f.Error()}
+	s := &spb.Status{Code: int32(edge.GRPCCode(f)), Message: f.Error()}
 	if retryable(f.Code) {
 		w.Header().Set("Retry-After", strconv.Itoa(int(ingest.RetryAfter.Seconds())))
 		if detail, err := anypb.New(&errdetails.RetryInfo{RetryDelay: durationpb.New(ingest.RetryAfter)}); err == nil {

@@ -14,9 +14,6 @@ import (
 	"github.com/gantry-platform/gantry/internal/signal/ingest"
 )
 
-// NamespaceHeader is the header and the gRPC metadata that name the namespace.
-const NamespaceHeader = "gantry-namespace"
-
 // Metrics takes metrics in. It says how many data points are not kept, and why.
 type Metrics interface {
 	WriteOTLP(ctx context.Context, namespace string, metrics pmetric.Metrics) (rejected int, why string, err error)
@@ -64,7 +61,7 @@ func (r *Receiver) admit(ctx context.Context, namespace string) error {
 		return err
 	}
 	if !r.options.HasNamespace(namespace) {
-		return fault.New(fault.NotFound, "namespace.unknown", "there is no namespace %q", namespace).At(NamespaceHeader).
+		return fault.New(fault.NotFound, "namespace.unknown", "there is no namespace %q", namespace).At(edge.NamespaceHeader).
 			Hinted("create it first, such as with `gantry namespace create`")
 	}
 	return nil

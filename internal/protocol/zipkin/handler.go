@@ -23,9 +23,6 @@ const (
 	Path   = "/api/v2/spans"
 )
 
-// NamespaceHeader names the namespace of spans, for senders that cannot change the path.
-const NamespaceHeader = "gantry-namespace"
-
 // Ingest takes an OTLP trace request in protobuf, and returns when it is durable.
 type Ingest func(ctx context.Context, namespace string, raw []byte) error
 
@@ -86,10 +83,7 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	namespace := edge.Namespace(ctx)
-	if named := r.Header.Get(NamespaceHeader); named != "" && namespace == instance.Default {
-		namespace = named
-	}
+	namespace := edge.NamespaceOf(r)
 	if err := h.admit(ctx, namespace); err != nil {
 		return err
 	}
@@ -120,7 +114,7 @@ func (h *Handler) admit(ctx context.Context, namespace string) error {
 		return err
 	}
 	if !h.HasNamespace(namespace) {
-		return fault.New(fault.NotFound, "namespace.unknown", "there is no namespace %q", namespace).At(NamespaceHeader).
+		return fault.New(fault.NotFound, "namespace.unknown", "there is no namespace %q", namespace).At(edge.NamespaceHeader).
 			Hinted("create it first, such as with `gantry namespace create`")
 	}
 	return nil

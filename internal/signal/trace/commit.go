@@ -62,13 +62,19 @@ func (q *queue) close() {
 	q.closed = true
 }
 
-var frames = sync.Pool{New: func() any { return new([]byte) }}
+// frames are used again from batch to batch.
+type frames struct{ pool sync.Pool }
 
-func getFrame() []byte { return (*frames.Get().(*[]byte))[:0] }
+func (f *frames) get() []byte {
+	if b, ok := f.pool.Get().(*[]byte); ok {
+		return (*b)[:0]
+	}
+	return nil
+}
 
-func putFrame(b []byte) {
+func (f *frames) put(b []byte) {
 	if cap(b) <= 1<<20 {
-		frames.Put(&b)
+		f.pool.Put(&b)
 	}
 }
 
@@ -108,7 +114,7 @@ func (s *Store) commit(waiting []*waiter, out []byte) []byte {
 	}
 	for _, w := range waiting {
 		out = append(out, w.frame...)
-		putFrame(w.frame)
+		s.frames.put(w.frame)
 		w.frame = nil
 	}
 	started := s.options.Clock()

@@ -30,7 +30,8 @@ type Store struct {
 	// files counts the open files of blocks.
 	files atomic.Int64
 
-	queue queue
+	queue  queue
+	frames frames
 	// memory is the bytes of all heads and of what is queued.
 	memory atomic.Int64
 
@@ -115,7 +116,7 @@ func (s *Store) Write(ctx context.Context, batch *signal.Batch) error {
 		return fault.New(fault.Exhausted, "traces.too_fast", "%d MiB of spans wait to be written to blocks", taken>>20).
 			Hinted("send again in some seconds; raise --traces-memory, or sample, when it comes often")
 	}
-	w := &waiter{entry: e, frame: appendFrame(getFrame(), record{arrived: e.arrived, namespace: e.namespace, raw: e.raw}), done: make(chan error, 1)}
+	w := &waiter{entry: e, frame: appendFrame(s.frames.get(), record{arrived: e.arrived, namespace: e.namespace, raw: e.raw}), done: make(chan error, 1)}
 	if err := s.queue.put(w); err != nil {
 		s.memory.Add(-size)
 		return err
