@@ -6,7 +6,7 @@
 //
 // Nacos has tenants, which are our namespaces. The other languages know none: their requests belong to the default namespace,
 // unless their path begins with /ns/<namespace>, which [Namespaces] takes off before the protocol sees the path. So a client joins
-// namespace "staging" by the address http://host:8848/ns/staging.
+// namespace "staging" by the address http://host:8848/ns/staging. Senders of telemetry may name theirs by a header instead: [NamespaceOf].
 //
 // # Labels and metadata
 //
