@@ -8,10 +8,10 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/compress/zstd"
 
 	"github.com/gantry-platform/gantry/internal/signal"
+	"github.com/gantry-platform/gantry/internal/signal/trace/columnar"
 	"github.com/gantry-platform/gantry/internal/signal/wire"
 )
 
@@ -71,12 +71,11 @@ func (h *head) withoutRepeats(d *wire.Decoder, spans []int32) []int32 {
 
 // spans calls each for the spans of traces, decoded one at a time: the span is valid during the call, its strings as long as the head.
 func (h *head) each(traces []traceOrder, each func(namespace string, s *signal.Span) error) error {
-	d := &wire.Decoder{}
+	d, s := &wire.Decoder{}, signal.Span{}
 	for t := range traces {
 		for _, i := range traces[t].spans {
 			d.Reset()
-			s, err := h.decode(d, &h.spans[i])
-			if err != nil {
+			if err := h.decode(d, &h.spans[i], &s); err != nil {
 				return err
 			}
 			if err := each(h.namespaces[h.spans[i].namespace], &s); err != nil {
@@ -93,15 +92,14 @@ func (h *head) census(traces []traceOrder) (*census, int, error) {
 	for i := range traces {
 		total += len(traces[i].spans)
 	}
-	c, d := newCensus(), &wire.Decoder{}
+	c, d, s := newCensus(), &wire.Decoder{}, signal.Span{}
 	step, at := max(1, total/censusSpans), 0
 	for t := range traces {
 		for _, i := range traces[t].spans {
 			if at++; at%step != 0 {
 				continue
 			}
-			s, err := h.decode(d, &h.spans[i])
-			if err != nil {
+			if err := h.decode(d, &h.spans[i], &s); err != nil {
 				return nil, 0, err
 			}
 			c.count(&s)
@@ -124,7 +122,7 @@ func writeHead(dir string, h *head, keep func(*head, *traceOrder) bool, codec *z
 		return n, err
 	}
 	n.spans = total
-	s := newSchema(census.columns(), float64(total)/float64(len(traces)))
+	s := newSchema(census.columns())
 	return n, writeBlock(dir, n, s, h.names, codec, func(each func(string, *signal.Span) error) error { return h.each(traces, each) })
 }
 
@@ -145,7 +143,10 @@ func writeBlock(dir string, n blockName, s *schema, endpoints names, codec *zstd
 		}
 	}()
 	buffered := bufio.NewWriterSize(file, 256<<10)
-	w := parquet.NewGenericWriter[any](buffered, append([]parquet.WriterOption{parquet.KeyValueMetadata(keyNames, endpoints.encode()), parquet.KeyValueMetadata(keyBlock, "1")}, s.options(codec)...)...)
+	w, err := columnar.New(buffered, s.parquet, s.options(codec, map[string]string{keyNames: endpoints.encode(), keyBlock: "1"}))
+	if err != nil {
+		return err
+	}
 	if err := writeRows(w, s, rows); err != nil {
 		return err
 	}
@@ -167,30 +168,18 @@ func writeBlock(dir string, n blockName, s *schema, endpoints names, codec *zstd
 	return errors.Join(syncDir(day), syncDir(dir))
 }
 
-func writeRows(w *parquet.GenericWriter[any], s *schema, rows func(each func(string, *signal.Span) error) error) error {
-	var group *parquet.ConcurrentRowGroupWriter
-	var e *encoder
-	count := 0
+func writeRows(w *columnar.Writer, s *schema, rows func(each func(string, *signal.Span) error) error) error {
+	e := newEncoder(s, w.Columns())
 	finish := func() error {
-		if group == nil {
+		if e.row == 0 {
 			return nil
 		}
-		if err := e.flush(); err != nil {
-			return err
-		}
-		_, err := group.Commit()
-		group, count = nil, 0
-		return err
+		defer e.next()
+		return w.EndGroup(e.row)
 	}
 	err := rows(func(namespace string, span *signal.Span) error {
-		if group == nil {
-			group = w.BeginRowGroup()
-			e = newEncoder(s, group.ColumnWriters())
-		}
-		if err := e.add(namespace, span); err != nil {
-			return err
-		}
-		if count++; count == rowGroupSpans {
+		e.add(namespace, span)
+		if e.row == rowGroupSpans {
 			return finish()
 		}
 		return nil

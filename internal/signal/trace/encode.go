@@ -4,142 +4,135 @@ import (
 	"math"
 	"unsafe"
 
-	"github.com/parquet-go/parquet-go"
-
 	"github.com/gantry-platform/gantry/internal/signal"
+	"github.com/gantry-platform/gantry/internal/signal/trace/columnar"
 	"github.com/gantry-platform/gantry/internal/signal/wire"
 )
 
-// encoder turns spans into column values and hands them to a block's writer, some rows at a time.
+// encoder turns spans into values of the columns of a row group.
 type encoder struct {
-	schema  *schema
-	columns []*parquet.ColumnWriter
-	// values are the rows not yet written, a slice a column, and rows their number.
-	values [][]parquet.Value
-	rows   int
-	// arena holds the ids and the JSON of those rows. Values point into it: when it is full, another one follows.
-	arena []byte
-	// packed and done are of the span at work.
+	schema *schema
+	fixed  [fixedColumns]*columnar.Column
+	// attributes are the columns of schema.attributes.
+	attributes []*columnar.Column
+	row        int64
+	// packed is of the span at work, and done tells of each attribute column the row, plus one, that has a value.
 	packed []byte
-	done   []bool
+	done   []int64
 	// follows guesses the column of an attribute by that of the one before it, plus one: spans of one kind have theirs in one order, and comparing
 	// with a guess costs less than looking up.
 	follows []int
-	// resources remembers the JSON of resources, which many spans share.
-	resources map[*signal.Resource]string
+
+	// The words of what many spans share, by number.
+	kinds, statuses, outcomes enumeration
+	instances                 map[*signal.Resource]*instance
+	resource                  *signal.Resource
+	instance                  *instance
 }
 
-// encodeRows is how many rows are handed over at once: few enough that the values of all columns stay in the processor's cache.
-const encodeRows = 128
+// instance is a resource in the words of its columns.
+type instance struct{ service, instance, version, lane, release, resource int32 }
 
-func newEncoder(s *schema, columns []*parquet.ColumnWriter) *encoder {
-	e := &encoder{schema: s, columns: columns, values: make([][]parquet.Value, len(columns)), done: make([]bool, len(s.attributes)), follows: make([]int, len(s.attributes)+1),
-		resources: map[*signal.Resource]string{}}
-	for i := range e.values {
-		e.values[i] = make([]parquet.Value, 0, encodeRows)
+// enumeration is the words of a column that has few: their numbers, plus one.
+type enumeration [8]int32
+
+func newEncoder(s *schema, columns []*columnar.Column) *encoder {
+	e := &encoder{schema: s, done: make([]int64, len(s.attributes)), follows: make([]int, len(s.attributes)+1), instances: map[*signal.Resource]*instance{}}
+	for c := range fixedColumns {
+		e.fixed[c] = columns[s.fixed[c]]
+	}
+	for _, place := range s.places {
+		e.attributes = append(e.attributes, columns[place])
 	}
 	return e
 }
 
-func bytesOf(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }
-
-// put adds the value of a required column, or a null.
-func (e *encoder) put(column int, v parquet.Value) {
-	e.values[column] = append(e.values[column], v)
+// next begins the next row group: words have no numbers any more.
+func (e *encoder) next() {
+	e.row = 0
+	clear(e.done)
+	clear(e.instances)
+	e.resource, e.instance = nil, nil
+	e.kinds, e.statuses, e.outcomes = enumeration{}, enumeration{}, enumeration{}
 }
 
-// putOptional adds a value that is there of an optional column.
-func (e *encoder) putOptional(column int, v parquet.Value) {
-	e.values[column] = append(e.values[column], v.Level(0, 1, column))
-}
-
-func (e *encoder) text(c column, s string) {
-	column := e.schema.fixed[c]
-	e.put(column, parquet.ByteArrayValue(bytesOf(s)))
-}
-
-func (e *encoder) optionalText(c column, s string) {
-	column := e.schema.fixed[c]
-	if s == "" {
-		e.put(column, parquet.NullValue())
-		return
+// add encodes one span.
+func (e *encoder) add(namespace string, s *signal.Span) {
+	row, f := e.row, &e.fixed
+	f[columnTraceID].Fixed(row, s.TraceID[:])
+	f[columnSpanID].Fixed(row, s.ID[:])
+	if !s.Parent.IsZero() {
+		f[columnParentID].Fixed(row, s.Parent[:])
 	}
-	e.putOptional(column, parquet.ByteArrayValue(bytesOf(s)))
+	f[columnNamespace].Text(row, namespace)
+	f[columnFlags].Int(row, int64(s.Flags))
+	f[columnName].Text(row, s.Name)
+	f[columnStart].Int(row, s.Start)
+	f[columnDuration].Int(row, s.Duration)
+	f[columnScope].Text(row, s.Scope)
+	e.kinds.add(f[columnKind], row, int(s.Kind), s.Kind.String)
+	e.statuses.add(f[columnStatus], row, int(s.Status), s.Status.String)
+	e.outcomes.add(f[columnOutcome], row, int(s.Outcome), s.Outcome.String)
+	if s.Resource != e.resource {
+		e.look(s.Resource)
+	}
+	f[columnService].Index(row, e.instance.service)
+	f[columnInstance].Index(row, e.instance.instance)
+	f[columnVersion].Index(row, e.instance.version)
+	f[columnLane].Index(row, e.instance.lane)
+	f[columnRelease].Index(row, e.instance.release)
+	f[columnResource].Index(row, e.instance.resource)
+	if s.TraceState != "" {
+		f[columnTraceState].Text(row, s.TraceState)
+	}
+	if s.StatusMessage != "" {
+		f[columnStatusMessage].Text(row, s.StatusMessage)
+	}
+	e.addAttributes(row, s.Attributes)
+	if len(s.Events) > 0 {
+		e.packed = appendEvents(e.packed[:0], s.Events)
+		f[columnEvents].Text(row, textOf(e.packed))
+	}
+	if len(s.Links) > 0 {
+		e.packed = appendLinks(e.packed[:0], s.Links)
+		f[columnLinks].Text(row, textOf(e.packed))
+	}
+	e.row++
 }
 
-func (e *encoder) number(c column, n int64) {
-	column := e.schema.fixed[c]
-	e.put(column, parquet.Int64Value(n))
+// add adds one of a few values.
+func (n *enumeration) add(c *columnar.Column, row int64, value int, word func() string) {
+	index := n[value%len(n)]
+	if index == 0 {
+		index = c.Word(word()) + 1
+		n[value%len(n)] = index
+	}
+	c.Index(row, index-1)
 }
 
-// keep copies bytes of the moment to where they stay until the rows are written.
-func (e *encoder) keep(b []byte) string {
-	if len(b) == 0 {
-		return ""
-	}
-	if cap(e.arena)-len(e.arena) < len(b) {
-		e.arena = make([]byte, 0, max(len(b), 256<<10))
-	}
-	start := len(e.arena)
-	e.arena = append(e.arena, b...)
-	kept := e.arena[start:]
-	return unsafe.String(unsafe.SliceData(kept), len(kept))
-}
-
-// add encodes one span. Its strings must last until flush.
-func (e *encoder) add(namespace string, s *signal.Span) error {
-	trace, id := e.keep(s.TraceID[:]), e.keep(s.ID[:])
-	e.put(e.schema.fixed[columnTraceID], parquet.FixedLenByteArrayValue(bytesOf(trace)))
-	e.put(e.schema.fixed[columnSpanID], parquet.FixedLenByteArrayValue(bytesOf(id)))
-	if parent := e.schema.fixed[columnParentID]; s.Parent.IsZero() {
-		e.put(parent, parquet.NullValue())
-	} else {
-		e.putOptional(parent, parquet.FixedLenByteArrayValue(bytesOf(e.keep(s.Parent[:]))))
-	}
-	e.text(columnNamespace, namespace)
-	e.optionalText(columnTraceState, s.TraceState)
-	e.number(columnFlags, int64(s.Flags))
-	e.text(columnName, s.Name)
-	e.text(columnKind, s.Kind.String())
-	e.number(columnStart, s.Start)
-	e.number(columnDuration, s.Duration)
-	e.text(columnStatus, s.Status.String())
-	e.optionalText(columnStatusMessage, s.StatusMessage)
-	e.text(columnOutcome, s.Outcome.String())
-	r := s.Resource
-	e.text(columnService, r.Service)
-	e.text(columnInstance, r.Instance)
-	e.text(columnVersion, r.Version)
-	e.text(columnLane, r.Lane)
-	e.text(columnRelease, r.Release)
-	e.text(columnScope, s.Scope)
-	packed, ok := e.resources[r]
+// look makes a resource the one at work.
+func (e *encoder) look(r *signal.Resource) {
+	e.resource = r
+	known, ok := e.instances[r]
 	if !ok {
-		packed = string(wire.AppendAttributes(nil, r.Attributes))
-		e.resources[r] = packed
+		word := func(c column, text string) int32 { return e.fixed[c].Word(text) }
+		known = &instance{word(columnService, r.Service), word(columnInstance, r.Instance), word(columnVersion, r.Version), word(columnLane, r.Lane), word(columnRelease, r.Release),
+			word(columnResource, string(wire.AppendAttributes(nil, r.Attributes)))}
+		e.instances[r] = known
 	}
-	e.text(columnResource, packed)
-	e.attributes(s.Attributes)
-	e.packed = appendEvents(e.packed[:0], s.Events)
-	e.optionalText(columnEvents, e.keep(e.packed))
-	e.packed = appendLinks(e.packed[:0], s.Links)
-	e.optionalText(columnLinks, e.keep(e.packed))
-	if e.rows++; e.rows == encodeRows {
-		return e.flush()
-	}
-	return nil
+	e.instance = known
 }
 
-// attributes fills the columns of attributes and packs what has none.
-func (e *encoder) attributes(attributes []signal.Attribute) {
+// addAttributes fills the columns of attributes and packs what has none.
+func (e *encoder) addAttributes(row int64, attributes []signal.Attribute) {
 	packed, before := e.packed[:0], -1
 	for i := range attributes {
 		a := &attributes[i]
 		own, ok := e.column(before, a.Key)
 		before = own
-		if ok && !e.done[own] && e.schema.attributes[own].value == a.Value.Type {
-			e.putOptional(e.schema.places[own], value(a.Value))
-			e.done[own] = true
+		if ok && e.done[own] != row+1 && e.schema.attributes[own].value == a.Value.Type {
+			put(e.attributes[own], row, &a.Value)
+			e.done[own] = row + 1
 			continue
 		}
 		if len(packed) == 0 {
@@ -151,14 +144,8 @@ func (e *encoder) attributes(attributes []signal.Attribute) {
 	}
 	if len(packed) > 0 {
 		packed = append(packed, '}')
+		e.fixed[columnAttributes].Text(row, textOf(packed))
 	}
-	for own, done := range e.done {
-		if !done {
-			e.put(e.schema.places[own], parquet.NullValue())
-		}
-		e.done[own] = false
-	}
-	e.optionalText(columnAttributes, e.keep(packed))
 	e.packed = packed
 }
 
@@ -176,32 +163,21 @@ func (e *encoder) column(before int, key string) (int, bool) {
 	return own, true
 }
 
-// value is a value as its column has it.
-func value(v signal.Value) parquet.Value {
+// textOf is bytes as a text for the moment of a call.
+func textOf(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
+func put(c *columnar.Column, row int64, v *signal.Value) {
 	switch v.Type {
 	case signal.TypeBool:
-		return parquet.BooleanValue(v.Number != 0)
+		c.Bool(row, v.Number != 0)
 	case signal.TypeInt:
-		return parquet.Int64Value(int64(v.Number))
+		c.Int(row, int64(v.Number))
 	case signal.TypeDouble:
-		return parquet.DoubleValue(math.Float64frombits(v.Number))
+		c.Double(row, math.Float64frombits(v.Number))
 	default:
-		return parquet.ByteArrayValue(bytesOf(v.Text))
+		c.Text(row, v.Text)
 	}
 }
-
-// flush hands the rows over. The writer copies what it keeps.
-func (e *encoder) flush() error {
-	for i, column := range e.columns {
-		if _, err := column.WriteRowValues(e.values[i]); err != nil {
-			return err
-		}
-		e.values[i] = e.values[i][:0]
-	}
-	e.rows, e.arena = 0, e.arena[:0]
-	return nil
-}
-
 func appendEvents(to []byte, events []signal.Event) []byte {
 	if len(events) == 0 {
 		return to

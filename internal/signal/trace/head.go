@@ -1,6 +1,7 @@
 package trace
 
 import (
+	"strings"
 	"sync"
 	"time"
 
@@ -19,7 +20,9 @@ type head struct {
 	batches    []held
 	// resources are those of all batches, by their bytes: a fleet has few, and each request repeats its own.
 	resources map[string]*signal.Resource
-	spans     []place
+	// scopes are the names of scopes, by the bytes of scopes.
+	scopes map[string]string
+	spans  []place
 	// byTrace is the index of a trace's last span, plus one; place.previous leads on.
 	byTrace map[traceKey]int32
 	bytes   int64
@@ -27,6 +30,12 @@ type head struct {
 	earliest, latest int64
 	// names are the endpoints seen, bounded.
 	names names
+}
+
+// source is what the spans of a group have in common.
+type source struct {
+	resource *signal.Resource
+	scope    string
 }
 
 // traceKey is a trace of a namespace, which has a number within the head.
@@ -42,8 +51,8 @@ type held struct {
 	raw       []byte
 	groups    []signal.Group
 	clean     bool
-	// The rest is filled when the head takes the batch. resources belong to the groups.
-	resources []*signal.Resource
+	// The rest is filled when the head takes the batch. sources belong to the groups.
+	sources []source
 	// first and end are its spans among those of the head; latest is the latest start up to and including this batch.
 	first, end int
 	latest     int64
@@ -64,7 +73,7 @@ type place struct {
 const placeBytes = 96
 
 func newHead(number uint64, now time.Time) *head {
-	return &head{number: number, opened: now, byTrace: map[traceKey]int32{}, resources: map[string]*signal.Resource{}, names: newNames()}
+	return &head{number: number, opened: now, byTrace: map[traceKey]int32{}, resources: map[string]*signal.Resource{}, scopes: map[string]string{}, names: newNames()}
 }
 
 // entry is a batch on its way into the log and then into the head.
@@ -104,9 +113,9 @@ func (h *head) add(e *entry) {
 	}
 	batch := uint32(len(h.batches))
 	namespace := uint32(h.namespace(e.namespace, true))
-	e.resources = make([]*signal.Resource, len(e.groups))
+	e.sources = make([]source, len(e.groups))
 	for i, group := range e.groups {
-		e.resources[i] = h.resource(e.raw, group)
+		e.sources[i] = source{h.resource(e.raw, group), h.scope(e.raw, group)}
 	}
 	e.first, e.end = len(h.spans), len(h.spans)+len(e.places)
 	h.bytes += int64(len(e.raw) + placeBytes*len(e.places))
@@ -165,11 +174,30 @@ func (h *head) resource(raw []byte, group signal.Group) *signal.Resource {
 	return r
 }
 
+// scope finds the name of a group's scope, shared by all who have the same.
+func (h *head) scope(raw []byte, group signal.Group) string {
+	bytes := raw[group.ScopeAt:group.ScopeEnd]
+	if name, ok := h.scopes[string(bytes)]; ok {
+		return name
+	}
+	name, err := new(wire.Decoder).Scope(raw, group)
+	if err != nil {
+		name = "" // cannot be: it was decoded when it came
+	}
+	name = strings.Clone(name)
+	h.scopes[string(bytes)] = name
+	return name
+}
+
 // decode decodes one span. It shares the memory of the decoder.
-func (h *head) decode(d *wire.Decoder, p *place) (signal.Span, error) {
-	b := &h.batches[p.batch]
+func (b *held) decode(d *wire.Decoder, p *place, into *signal.Span) error {
 	d.Trusted = b.clean
-	return d.Span(b.raw, b.groups[p.group], signal.Place{At: p.at, End: p.end}, b.resources[p.group])
+	*into = signal.Span{Resource: b.sources[p.group].resource, Scope: b.sources[p.group].scope}
+	return d.Span(b.raw, signal.Place{At: p.at, End: p.end}, into)
+}
+
+func (h *head) decode(d *wire.Decoder, p *place, into *signal.Span) error {
+	return h.batches[p.batch].decode(d, p, into)
 }
 
 // trace appends a trace's spans. Their strings point into the head's requests, which nobody changes and the garbage collector keeps.
@@ -182,11 +210,10 @@ func (h *head) trace(namespace string, id signal.TraceID, to []signal.Span) ([]s
 		return to, nil
 	}
 	for i := h.byTrace[traceKey{id, uint32(number)}] - 1; i >= 0; i = h.spans[i].previous {
-		s, err := h.decode(d, &h.spans[i])
-		if err != nil {
-			return to, err
+		to = append(to, signal.Span{})
+		if err := h.decode(d, &h.spans[i], &to[len(to)-1]); err != nil {
+			return to[:len(to)-1], err
 		}
-		to = append(to, s)
 	}
 	return to, nil
 }

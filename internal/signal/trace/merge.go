@@ -85,31 +85,18 @@ func (m *merger) each(stopped func() error, each func(namespace string, s *signa
 	}
 }
 
-// census samples the first rows of each row group, and counts traces roughly.
-func (m *merger) census(c *census, traces *int) error {
-	spans := 0
+// census samples the first rows of each row group.
+func (m *merger) census(c *census) error {
 	for _, s := range m.streams {
 		for group, rows := range s.open.parquet.RowGroups() {
 			d, err := s.open.decodeRows(group, run{0, min(mergeRows, rows.NumRows())}, false)
 			if err != nil {
 				return err
 			}
-			var last signal.TraceID
 			for i := range d.spans {
 				c.count(&d.spans[i])
-				if spans++; d.spans[i].TraceID != last {
-					*traces++
-					last = d.spans[i].TraceID
-				}
 			}
 		}
-	}
-	if spans > 0 {
-		total := 0
-		for _, s := range m.streams {
-			total += s.block.spans
-		}
-		*traces = *traces * total / spans
 	}
 	return nil
 }

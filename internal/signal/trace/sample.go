@@ -58,14 +58,14 @@ func (s *sampler) keep(h *head, t *traceOrder) bool {
 }
 
 func (s *sampler) remarkable(h *head, t *traceOrder) bool {
-	d := &wire.Decoder{}
+	d, span := &wire.Decoder{}, signal.Span{}
 	for _, i := range t.spans {
 		p := &h.spans[i]
 		if s.Slow > 0 && p.duration >= int64(s.Slow) {
 			return true
 		}
 		d.Reset()
-		if span, err := h.decode(d, p); err != nil || span.Outcome == signal.Failed {
+		if err := h.decode(d, p, &span); err != nil || span.Outcome == signal.Failed {
 			return true
 		}
 	}

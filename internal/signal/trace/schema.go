@@ -2,13 +2,13 @@ package trace
 
 import (
 	"cmp"
-	"math"
 	"slices"
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/compress/zstd"
 
 	"github.com/gantry-platform/gantry/internal/signal"
+	"github.com/gantry-platform/gantry/internal/signal/trace/columnar"
 )
 
 // The columns that every block has. Readers outside (DuckDB, Spark) know them by these names: they may be added to, never changed.
@@ -70,15 +70,16 @@ type schema struct {
 	index  map[string]int
 	places []int
 	fixed  [fixedColumns]int
-	bloom  []parquet.BloomFilterColumn
+	// bloom is the bits per value of columns with a filter.
+	bloom map[string]uint
 }
 
 // bloomBits is the size of a bloom filter per distinct value: 10 bits give 1% of needless reads.
 const bloomBits = 10
 
-// newSchema makes the columns of a block whose traces have so many spans on average.
-func newSchema(attributes []attributeColumn, spansPerTrace float64) *schema {
-	s := &schema{attributes: attributes, index: map[string]int{}, places: make([]int, len(attributes))}
+// newSchema makes the columns of a block.
+func newSchema(attributes []attributeColumn) *schema {
+	s := &schema{attributes: attributes, index: map[string]int{}, places: make([]int, len(attributes)), bloom: map[string]uint{columnTraceID.String(): bloomBits}}
 	word := parquet.Encoded(parquet.String(), &parquet.RLEDictionary)
 	group := parquet.Group{
 		columnNamespace.String():     word,
@@ -105,13 +106,11 @@ func newSchema(attributes []attributeColumn, spansPerTrace float64) *schema {
 		columnEvents.String():        parquet.Optional(parquet.Encoded(parquet.String(), &parquet.DeltaLengthByteArray)),
 		columnLinks.String():         parquet.Optional(parquet.Encoded(parquet.String(), &parquet.DeltaLengthByteArray)),
 	}
-	// The filter is sized by rows, and the rows of a trace are one value.
-	s.bloom = append(s.bloom, parquet.SplitBlockFilter(uint(math.Ceil(bloomBits/max(1, spansPerTrace))), columnTraceID.String()))
 	for i, a := range attributes {
 		s.index[a.key] = i
 		group[attributePrefix+a.key] = parquet.Optional(a.node())
 		if a.bloom {
-			s.bloom = append(s.bloom, parquet.SplitBlockFilter(bloomBits, attributePrefix+a.key))
+			s.bloom[attributePrefix+a.key] = bloomBits
 		}
 	}
 	s.parquet = parquet.NewSchema("span", group)
@@ -219,8 +218,6 @@ func (c *census) columns() []attributeColumn {
 // pageBytes is the size of a page before compression: small enough that one span is read in a moment, large enough to compress well.
 const pageBytes = 64 << 10
 
-func (s *schema) options(codec *zstd.Codec) []parquet.WriterOption {
-	return []parquet.WriterOption{s.parquet, parquet.Compression(codec), parquet.PageBufferSize(pageBytes),
-		parquet.BloomFilters(s.bloom...), parquet.CreatedBy("gantry", "1", "trace"), parquet.DataPageStatistics(false),
-		parquet.SkipPageBounds(columnSpanID.String()), parquet.SkipPageBounds(columnParentID.String()), parquet.SkipPageBounds(columnResource.String())}
+func (s *schema) options(codec *zstd.Codec, metadata map[string]string) columnar.Options {
+	return columnar.Options{Codec: codec, PageBytes: pageBytes, BloomBits: s.bloom, Metadata: metadata, CreatedBy: "gantry version 1 (build trace)"}
 }

@@ -49,6 +49,7 @@ type headSearch struct {
 	spans   []place
 	c       *collector
 	decoder wire.Decoder
+	span    signal.Span
 	// missing are, for each group of a batch, the texts that its resource does not have: they must be in the span.
 	missing [][][]byte
 }
@@ -77,10 +78,8 @@ func (s *headSearch) batch(b *held) {
 			continue
 		}
 		s.decoder.Reset()
-		s.decoder.Trusted = b.clean
-		span, err := s.decoder.Span(b.raw, b.groups[p.group], signal.Place{At: p.at, End: p.end}, b.resources[p.group])
-		if err == nil && matches(s.q, &span) { // it was decoded when it came
-			s.c.add(span.TraceID, span.ID, span.Start)
+		if err := b.decode(&s.decoder, p, &s.span); err == nil && matches(s.q, &s.span) { // it was decoded when it came
+			s.c.add(s.span.TraceID, s.span.ID, s.span.Start)
 		}
 	}
 }

@@ -148,7 +148,6 @@ func (s *Store) mergeable() []*block {
 func (s *Store) merge(blocks []*block) error {
 	n := blockName{day: blocks[0].day, first: blocks[0].first, last: blocks[len(blocks)-1].last, earliest: blocks[0].earliest, latest: blocks[0].latest}
 	h := newHead(0, s.options.Clock())
-	var traces int
 	c := newCensus()
 	m := &merger{}
 	for _, b := range blocks {
@@ -162,10 +161,10 @@ func (s *Store) merge(blocks []*block) error {
 			h.names.add(one)
 		}
 	}
-	if err := m.census(c, &traces); err != nil {
+	if err := m.census(c); err != nil {
 		return err
 	}
-	schema := newSchema(c.columns(), float64(n.spans)/float64(max(1, traces)))
+	schema := newSchema(c.columns())
 	err := writeBlock(s.blockDir, n, schema, h.names, s.codec, func(each func(string, *signal.Span) error) error { return m.each(s.stopped, each) })
 	if err != nil {
 		return err

@@ -94,14 +94,14 @@ func (d *Decoder) Resource(raw []byte, g signal.Group) (*signal.Resource, error)
 	return d.readResource(raw[g.ResourceAt:g.ResourceEnd])
 }
 
-// Span decodes the span at a place, whose resource is known. The span is valid until the next Decode or Reset.
-func (d *Decoder) Span(raw []byte, g signal.Group, p signal.Place, resource *signal.Resource) (signal.Span, error) {
-	scope, err := d.readScope(raw[g.ScopeAt:g.ScopeEnd])
-	if err != nil {
-		return signal.Span{}, err
-	}
-	s := signal.Span{Resource: resource, Scope: scope}
-	return s, d.readSpan(raw[p.At:p.End], &s)
+// Scope decodes the name of a group's scope.
+func (d *Decoder) Scope(raw []byte, g signal.Group) (string, error) {
+	return d.readScope(raw[g.ScopeAt:g.ScopeEnd])
+}
+
+// Span decodes the span at a place into s, whose resource and scope are set: nothing else of it may be. It is valid until the next Decode or Reset.
+func (d *Decoder) Span(raw []byte, p signal.Place, s *signal.Span) error {
+	return d.readSpan(raw[p.At:p.End], s)
 }
 
 // fields calls f for each field of a message: with the bytes of a length-delimited one, otherwise with its number.
@@ -224,8 +224,8 @@ func (d *Decoder) readResource(message []byte) (*signal.Resource, error) {
 			d.Cut++
 			return nil
 		}
-		a, err := d.keyValue(value, 0)
-		r.Attributes = append(r.Attributes, a)
+		var err error
+		r.Attributes, err = d.appendAttribute(r.Attributes, value)
 		return err
 	})
 	if err != nil {

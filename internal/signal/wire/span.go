@@ -106,8 +106,8 @@ func (d *Decoder) spanBytes(number protowire.Number, value []byte, s *signal.Spa
 			d.Cut++
 			return nil
 		}
-		a, err := d.keyValue(value, 0)
-		d.attributes = append(d.attributes, a)
+		var err error
+		d.attributes, err = d.appendAttribute(d.attributes, value)
 		return err
 	case 11:
 		if len(d.events)-firstEvent == MaxEvents {
@@ -177,7 +177,7 @@ func (d *Decoder) own(to *[]signal.Attribute, message []byte) error {
 		d.Cut++
 		return nil
 	}
-	a, err := d.keyValue(message, 0)
-	*to = append(*to, a)
+	var err error
+	*to, err = d.appendAttribute(*to, message)
 	return err
 }

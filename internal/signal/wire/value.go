@@ -2,6 +2,7 @@ package wire
 
 import (
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/json"
 	"math"
 	"strconv"
@@ -11,6 +12,89 @@ import (
 
 	"github.com/gantry-platform/gantry/internal/signal"
 )
+
+// attribute reads a KeyValue in the way that exporters write nearly all: the key, then the value, both shorter than 128 bytes and nothing else. It
+// tells false, and leaves a alone, when the bytes are not so; then [Decoder.keyValue] reads them.
+func (d *Decoder) attribute(b []byte, a *signal.Attribute) bool {
+	if len(b) < 4 || b[0] != 1<<3|byte(protowire.BytesType) || b[1] >= 0x80 {
+		return false
+	}
+	at := 2 + int(b[1])
+	if at+2 > len(b) || b[at] != 2<<3|byte(protowire.BytesType) || b[at+1] >= 0x80 || at+2+int(b[at+1]) != len(b) {
+		return false
+	}
+	key, value := b[2:at:at], b[at+2:]
+	if len(value) < 2 {
+		return false
+	}
+	switch value[0] {
+	case 1<<3 | byte(protowire.BytesType):
+		if int(value[1]) != len(value)-2 {
+			return false
+		}
+		text := value[2:]
+		// The bytes between the texts are all below 0x80: one look is enough for both.
+		if d.Trusted || isASCII(b) {
+			a.Key, a.Value.Text, a.Value.Number = asText(key), asText(text), 0
+		} else {
+			a.Key, a.Value.Text, a.Value.Number = d.text(key), d.text(text), 0
+		}
+		a.Value.Type = signal.TypeString
+		return true
+	case 2<<3 | byte(protowire.VarintType):
+		number, n := nextVarint(value[1:])
+		if n != len(value)-1 {
+			return false
+		}
+		a.Key, a.Value = d.text(key), signal.Value{Type: signal.TypeBool, Number: min(number, 1)}
+		return true
+	case 3<<3 | byte(protowire.VarintType):
+		number, n := nextVarint(value[1:])
+		if n != len(value)-1 {
+			return false
+		}
+		a.Key, a.Value = d.text(key), signal.Value{Type: signal.TypeInt, Number: number}
+		return true
+	case 4<<3 | byte(protowire.Fixed64Type):
+		if len(value) != 9 {
+			return false
+		}
+		a.Key, a.Value = d.text(key), signal.Value{Type: signal.TypeDouble, Number: binary.LittleEndian.Uint64(value[1:])}
+		return true
+	}
+	return false
+}
+
+// isASCII tells whether all bytes are below 0x80.
+func isASCII(b []byte) bool {
+	const high = 0x8080808080808080
+	for len(b) >= 8 {
+		if binary.LittleEndian.Uint64(b)&high != 0 {
+			return false
+		}
+		b = b[8:]
+	}
+	for _, c := range b {
+		if c >= 0x80 {
+			return false
+		}
+	}
+	return true
+}
+
+func asText(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
+// appendAttribute appends a KeyValue to a list.
+func (d *Decoder) appendAttribute(to []signal.Attribute, b []byte) ([]signal.Attribute, error) {
+	to = append(to, signal.Attribute{})
+	a := &to[len(to)-1]
+	if d.attribute(b, a) {
+		return to, nil
+	}
+	var err error
+	*a, err = d.keyValue(b, 0)
+	return to, err
+}
 
 func (d *Decoder) keyValue(b []byte, depth int) (signal.Attribute, error) {
 	var a signal.Attribute

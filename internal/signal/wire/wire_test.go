@@ -165,7 +165,11 @@ func TestDecodeIsWhatWasSent(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					one, err := again.Span(raw, group, d.Places[i], found)
+					one := signal.Span{Resource: found}
+					if one.Scope, err = again.Scope(raw, group); err != nil {
+						t.Fatal(err)
+					}
+					err = again.Span(raw, d.Places[i], &one)
 					if err != nil || !sameSpan(&one, w) || one.Scope != s.Scope || !reflect.DeepEqual(found, s.Resource) {
 						t.Fatalf("span %d by its place is %+v, %v", i, one, err)
 					}
@@ -288,8 +292,8 @@ func FuzzDecode(f *testing.F) {
 		}
 		var again wire.Decoder
 		for i := range spans {
-			group := d.Groups[d.Places[i].Group]
-			one, err := again.Span(raw, group, d.Places[i], spans[i].Resource)
+			one := signal.Span{Resource: spans[i].Resource}
+			err := again.Span(raw, d.Places[i], &one)
 			if err != nil || one.Name != spans[i].Name || one.ID != spans[i].ID {
 				t.Fatalf("by its place %+v is %+v, %v", spans[i], one, err)
 			}
