@@ -322,30 +322,13 @@ type run struct{ from, to int64 }
 func (o *openBlock) trace(namespace string, id signal.TraceID, brief bool) ([]signal.Span, error) {
 	var out []signal.Span
 	wanted := parquet.FixedLenByteArrayValue(id[:])
-	for group, rows := range o.parquet.RowGroups() {
-		column := o.columns[columnTraceID.String()]
-		may, err := mayHave(rows.ColumnChunks()[column], wanted)
+	is := func(v parquet.Value) bool { return string(v.ByteArray()) == string(id[:]) }
+	for group := range o.parquet.RowGroups() {
+		rows, err := o.matching(group, []clause{{{column: o.columns[columnTraceID.String()], test: is, bloom: &wanted}}})
 		if err != nil {
 			return nil, err
 		}
-		if !may {
-			continue
-		}
-		// One run, but when the same id comes in two namespaces.
-		var runs []run
-		err = o.scan(group, column, 0, rows.NumRows(), func(row int64, v parquet.Value) bool {
-			if string(v.ByteArray()) == string(id[:]) {
-				if len(runs) == 0 || runs[len(runs)-1].to != row {
-					runs = append(runs, run{from: row})
-				}
-				runs[len(runs)-1].to = row + 1
-			}
-			return true
-		})
-		if err != nil {
-			return nil, err
-		}
-		for _, r := range runs {
+		for _, r := range rows.runs() {
 			spans, err := o.readSpans(group, r, namespace, brief)
 			if err != nil {
 				return nil, err

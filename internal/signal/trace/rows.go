@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/bits"
 
 	"github.com/parquet-go/parquet-go"
 )
@@ -23,6 +24,22 @@ func (r rowSet) empty() bool {
 		}
 	}
 	return true
+}
+
+// runs are the rows as runs that follow each other: those of a trace are one, but when the same id comes in two namespaces.
+func (r rowSet) runs() []run {
+	var out []run
+	for i, word := range r {
+		for ; word != 0; word &= word - 1 {
+			row := int64(i)*64 + int64(bits.TrailingZeros64(word))
+			if n := len(out); n > 0 && out[n-1].to == row {
+				out[n-1].to++
+				continue
+			}
+			out = append(out, run{row, row + 1})
+		}
+	}
+	return out
 }
 
 func (r rowSet) and(o rowSet) {

@@ -83,7 +83,7 @@ func newSchema(attributes []attributeColumn) *schema {
 	word := parquet.Encoded(parquet.String(), &parquet.RLEDictionary)
 	group := parquet.Group{
 		columnNamespace.String():     word,
-		columnTraceID.String():       parquet.Encoded(parquet.Leaf(parquet.FixedLenByteArrayType(16)), &parquet.DeltaByteArray),
+		columnTraceID.String():       parquet.Encoded(parquet.Leaf(parquet.FixedLenByteArrayType(16)), &parquet.RLEDictionary),
 		columnSpanID.String():        parquet.Leaf(parquet.FixedLenByteArrayType(8)),
 		columnParentID.String():      parquet.Optional(parquet.Leaf(parquet.FixedLenByteArrayType(8))),
 		columnTraceState.String():    parquet.Optional(word),
@@ -218,6 +218,9 @@ func (c *census) columns() []attributeColumn {
 // pageBytes is the size of a page before compression: small enough that one span is read in a moment, large enough to compress well.
 const pageBytes = 64 << 10
 
+// noise is the columns of ids, which are drawn at random.
+var noise = map[string]bool{columnTraceID.String(): true, columnSpanID.String(): true}
+
 func (s *schema) options(codec *zstd.Codec, metadata map[string]string) columnar.Options {
-	return columnar.Options{Codec: codec, PageBytes: pageBytes, BloomBits: s.bloom, Metadata: metadata, CreatedBy: "gantry version 1 (build trace)"}
+	return columnar.Options{Codec: codec, PageBytes: pageBytes, BloomBits: s.bloom, Uncompressed: noise, Metadata: metadata, CreatedBy: "gantry version 1 (build trace)"}
 }

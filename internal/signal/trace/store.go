@@ -60,7 +60,7 @@ var (
 // Open opens or makes a store. What a crash left is mended: torn files are cut, and said.
 func Open(options Options) (*Store, error) {
 	options = options.withDefaults()
-	s := &Store{options: options, log: options.Logger, codec: &zstd.Codec{Level: zstd.SpeedDefault, Concurrency: 1}, logDir: filepath.Join(options.Dir, "wal"),
+	s := &Store{options: options, log: options.Logger, codec: &zstd.Codec{Level: zstd.SpeedFastest, Concurrency: 1}, logDir: filepath.Join(options.Dir, "wal"),
 		blockDir: filepath.Join(options.Dir, "blocks"), sealed: make(chan struct{}, 1), flush: make(chan chan struct{}), stop: make(chan struct{})}
 	s.queue.ready = make(chan struct{}, 1)
 	s.sampler = newSampler(options.Sampling)

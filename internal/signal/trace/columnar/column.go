@@ -4,11 +4,14 @@ import (
 	"encoding/binary"
 	"hash/crc32"
 	"math"
+	"slices"
 	"unsafe"
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/bloom"
 	"github.com/parquet-go/parquet-go/bloom/xxhash"
+	"github.com/parquet-go/parquet-go/compress"
+	"github.com/parquet-go/parquet-go/compress/uncompressed"
 	"github.com/parquet-go/parquet-go/encoding"
 	"github.com/parquet-go/parquet-go/encoding/plain"
 	"github.com/parquet-go/parquet-go/encoding/rle"
@@ -24,6 +27,7 @@ type Column struct {
 	kind       parquet.Type
 	optional   bool
 	encoding   encoding.Encoding
+	codec      compress.Codec
 	dictionary *dictionary
 	bloomBits  uint
 
@@ -38,7 +42,7 @@ type Column struct {
 	ends    []uint32
 
 	// done is the row group's pages, compressed, and where they begin; nulls counts their rows without a value.
-	done         []byte
+	done         [][]byte
 	locations    []format.PageLocation
 	nulls        int64
 	uncompressed int64
@@ -56,7 +60,10 @@ func newColumn(w *Writer, field parquet.Field) (*Column, error) {
 	if !field.Leaf() || field.Repeated() {
 		return nil, errSchema
 	}
-	c := &Column{writer: w, name: field.Name(), kind: field.Type(), optional: field.Optional(), encoding: field.Encoding(), bloomBits: w.options.BloomBits[field.Name()]}
+	c := &Column{writer: w, name: field.Name(), kind: field.Type(), optional: field.Optional(), encoding: field.Encoding(), codec: w.options.Codec, bloomBits: w.options.BloomBits[field.Name()]}
+	if w.options.Uncompressed[c.name] {
+		c.codec = &uncompressed.Codec{}
+	}
 	switch {
 	case c.encoding == nil:
 		c.encoding = &plain.Encoding{}
@@ -69,6 +76,7 @@ func newColumn(w *Writer, field parquet.Field) (*Column, error) {
 
 func (c *Column) reset() {
 	c.next, c.first = 0, 0
+	clear(c.done)
 	c.done, c.locations, c.nulls, c.uncompressed = c.done[:0], nil, 0, 0
 	c.least, c.most = math.MaxInt64, math.MinInt64
 	c.hashes, c.last = c.hashes[:0], c.last[:0]
@@ -126,6 +134,10 @@ func (c *Column) Text(row int64, text string) {
 
 // Fixed adds bytes of the column's length, which are copied.
 func (c *Column) Fixed(row int64, value []byte) {
+	if c.dictionary != nil {
+		c.Index(row, c.dictionary.fixed(value))
+		return
+	}
 	c.at(row)
 	c.text = append(c.text, value...)
 	if c.bloomBits > 0 {
@@ -220,17 +232,17 @@ func (c *Column) cut() {
 	w.levels = levels
 	w.encoded, err = c.encode(w.encoded[:0])
 	w.failed(err)
-	w.compressed, err = w.options.Codec.Encode(w.compressed[:0], w.encoded)
+	w.compressed, err = c.codec.Encode(w.compressed[:0], w.encoded)
 	w.failed(err)
 	header := format.PageHeader{Type: format.DataPageV2, UncompressedPageSize: int32(len(levels) + len(w.encoded)), CompressedPageSize: int32(len(levels) + len(w.compressed)),
 		CRC: int32(crc32.Update(crc32.ChecksumIEEE(levels), crc32.IEEETable, w.compressed))}
 	header.DataPageHeaderV2.Set(format.DataPageHeaderV2{NumValues: int32(rows), NumNulls: int32(nulls), NumRows: int32(rows), Encoding: c.encoding.Encoding(),
-		DefinitionLevelsByteLength: int32(len(levels)), IsCompressed: thrift.New(true)})
-	start := len(c.done)
+		DefinitionLevelsByteLength: int32(len(levels)), IsCompressed: thrift.New(c.codec.CompressionCodec() != format.Uncompressed)})
 	head := w.thrift(&header)
-	c.done = append(append(append(c.done, head...), levels...), w.compressed...)
+	page := slices.Concat(head, levels, w.compressed)
+	c.done = append(c.done, page)
 	c.uncompressed += int64(len(head)) + int64(header.UncompressedPageSize)
-	c.locations = append(c.locations, format.PageLocation{Offset: int64(start), CompressedPageSize: int32(len(c.done) - start), FirstRowIndex: c.first})
+	c.locations = append(c.locations, format.PageLocation{CompressedPageSize: int32(len(page)), FirstRowIndex: c.first})
 	c.first = c.next
 	c.clearPage()
 }
@@ -247,7 +259,7 @@ func (c *Column) end(rows int64, meta *format.ColumnMetaData) []format.PageLocat
 		c.next = rows
 	}
 	c.cut()
-	*meta = format.ColumnMetaData{Type: *c.kind.PhysicalType(), PathInSchema: []string{c.name}, Codec: w.options.Codec.CompressionCodec(), NumValues: rows,
+	*meta = format.ColumnMetaData{Type: *c.kind.PhysicalType(), PathInSchema: []string{c.name}, Codec: c.codec.CompressionCodec(), NumValues: rows,
 		Encoding: []format.Encoding{format.RLE, c.encoding.Encoding()}, TotalUncompressedSize: c.uncompressed, Statistics: c.statistics()}
 	start := w.written
 	if c.dictionary != nil {
@@ -258,10 +270,10 @@ func (c *Column) end(rows int64, meta *format.ColumnMetaData) []format.PageLocat
 	}
 	meta.EncodingStats = append(meta.EncodingStats, format.PageEncodingStats{PageType: format.DataPageV2, Encoding: c.encoding.Encoding(), Count: int32(len(c.locations))})
 	meta.DataPageOffset = w.written
-	for i := range c.locations {
-		c.locations[i].Offset += w.written
+	for i, page := range c.done {
+		c.locations[i].Offset = w.written
+		w.write(page)
 	}
-	w.write(c.done)
 	meta.TotalCompressedSize = w.written - start
 	return c.locations
 }
@@ -270,7 +282,7 @@ func (c *Column) end(rows int64, meta *format.ColumnMetaData) []format.PageLocat
 func (c *Column) writeDictionary() int64 {
 	w, d := c.writer, c.dictionary
 	var err error
-	w.compressed, err = w.options.Codec.Encode(w.compressed[:0], d.plain)
+	w.compressed, err = c.codec.Encode(w.compressed[:0], d.plain)
 	w.failed(err)
 	header := format.PageHeader{Type: format.DictionaryPage, UncompressedPageSize: int32(len(d.plain)), CompressedPageSize: int32(len(w.compressed)), CRC: int32(crc32.ChecksumIEEE(w.compressed))}
 	header.DictionaryPageHeader.Set(format.DictionaryPageHeader{NumValues: d.count, Encoding: format.Plain})

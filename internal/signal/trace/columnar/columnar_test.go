@@ -56,6 +56,7 @@ var fields = []field{
 	{"b_indexes", parquet.Optional(parquet.Encoded(parquet.String(), &parquet.RLEDictionary)), texts, addWord},
 	{"c_texts", parquet.Optional(parquet.Encoded(parquet.String(), &parquet.DeltaLengthByteArray)), texts, addText},
 	{"d_ids", parquet.Encoded(parquet.Leaf(parquet.FixedLenByteArrayType(16)), &parquet.DeltaByteArray), fixed(16), addFixed},
+	{"d_traces", parquet.Encoded(parquet.Leaf(parquet.FixedLenByteArrayType(2)), &parquet.RLEDictionary), fixed(2), addFixed},
 	{"e_ids", parquet.Optional(parquet.Leaf(parquet.FixedLenByteArrayType(8))), fixed(8), addFixed},
 	{"f_times", parquet.Encoded(parquet.Timestamp(parquet.Nanosecond), &parquet.DeltaBinaryPacked), ints, addInt},
 	{"g_ints", parquet.Optional(parquet.Encoded(parquet.Int(64), &parquet.RLEDictionary)), ints, addInt},
@@ -77,8 +78,8 @@ func schema() *parquet.Schema {
 func TestRowsComeBack(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var out bytes.Buffer
-		w, err := columnar.New(&out, schema(), columnar.Options{Codec: &zstd.Codec{}, PageBytes: rapid.SampledFrom([]int{1, 40, 1 << 20}).Draw(t, "page"),
-			BloomBits: map[string]uint{"a_words": 10, "c_texts": 10, "d_ids": 10, "g_ints": 10}, Metadata: map[string]string{"one": "1"}, CreatedBy: "test version 1 (build 1)"})
+		w, err := columnar.New(&out, schema(), columnar.Options{Codec: &zstd.Codec{}, Uncompressed: map[string]bool{"d_traces": true, "e_ids": true}, PageBytes: rapid.SampledFrom([]int{1, 40, 1 << 20}).Draw(t, "page"),
+			BloomBits: map[string]uint{"a_words": 10, "c_texts": 10, "d_ids": 10, "d_traces": 10, "g_ints": 10}, Metadata: map[string]string{"one": "1"}, CreatedBy: "test version 1 (build 1)"})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -40,19 +40,36 @@ func (d *dictionary) reset() {
 }
 
 func (d *dictionary) word(text string) int32 {
-	if d.lastIndex >= 0 && text == d.last {
-		return d.lastIndex
+	index, again := d.lookUp(text)
+	if !again {
+		d.plain = append(binary.LittleEndian.AppendUint32(d.plain, uint32(len(text))), text...)
 	}
-	index, ok := d.words[text]
-	if !ok {
+	return index
+}
+
+// fixed is word of bytes whose length the column knows.
+func (d *dictionary) fixed(value []byte) int32 {
+	index, again := d.lookUp(unsafe.String(unsafe.SliceData(value), len(value)))
+	if !again {
+		d.plain = append(d.plain, value...)
+	}
+	return index
+}
+
+// lookUp numbers a word, and tells whether it had been.
+func (d *dictionary) lookUp(text string) (index int32, again bool) {
+	if d.lastIndex >= 0 && text == d.last {
+		return d.lastIndex, true
+	}
+	index, again = d.words[text]
+	if !again {
 		index, text = d.count, d.keep(text)
 		d.words[text] = index
 		d.texts = append(d.texts, text)
 		d.count++
-		d.plain = append(binary.LittleEndian.AppendUint32(d.plain, uint32(len(text))), text...)
 	}
 	d.last, d.lastIndex = d.texts[index], index
-	return index
+	return index, again
 }
 
 // keep copies a text to where it stays as long as the dictionary.

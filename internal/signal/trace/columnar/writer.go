@@ -11,6 +11,7 @@ import (
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/compress"
+	"github.com/parquet-go/parquet-go/compress/uncompressed"
 	"github.com/parquet-go/parquet-go/encoding/thrift"
 	"github.com/parquet-go/parquet-go/format"
 )
@@ -19,8 +20,9 @@ const magic = "PAR1"
 
 // Options of a file.
 type Options struct {
-	// Codec compresses pages.
-	Codec compress.Codec
+	// Codec compresses pages, but for those of the columns in Uncompressed, whose values are noise.
+	Codec        compress.Codec
+	Uncompressed map[string]bool
 	// PageBytes is the size of a page before it is encoded. Default 64 KiB.
 	PageBytes int
 	// BloomBits are the columns that get a bloom filter, and its bits for each distinct value.
@@ -52,6 +54,7 @@ type Writer struct {
 // New begins a file. The fields of the schema must be leaves, required or optional.
 func New(out io.Writer, schema *parquet.Schema, options Options) (*Writer, error) {
 	options.PageBytes = cmp.Or(options.PageBytes, 64<<10)
+	options.Codec = cmp.Or[compress.Codec](options.Codec, &uncompressed.Codec{})
 	w := &Writer{out: out, options: options, schema: schema}
 	for _, field := range schema.Fields() {
 		c, err := newColumn(w, field)
