@@ -4,6 +4,9 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 GO      ?= go
 TOOLS   := bin/tools
+# Servers to measure beside, which bench-signals makes when PEERS=1 asks for them.
+JAEGER  := bin/peers/jaeger-all-in-one
+ZIPKIN  := bin/peers/zipkin-server-3.5.1-exec.jar
 # The modules of other people's programs: conformance, and what has a go.mod below it.
 CONFORMANCE := $(patsubst %/go.mod,%,$(wildcard conformance/go.mod conformance/*/go.mod))
 
@@ -31,10 +34,16 @@ conformance: build ## Other people's programs against a live server
 bench: build ## Measure, and print the table of docs/benchmarks.md
 	cd bench && GOWORK=off $(GO) run . -server ../bin/gantry $(BENCH_FLAGS)
 
-bench-signals: build ## Measure how traces are taken in and found, on a recording of the sample fleet
+bench-signals: build $(if $(PEERS),$(JAEGER) $(ZIPKIN)) ## Measure how traces are taken in and found; PEERS=1: beside Jaeger and Zipkin
 	mkdir -p bin && $(GO) build -o bin/record ./examples/lending/record
 	bin/record -out bin/fleet.otlp -spans 20000
-	cd bench && GOWORK=off $(GO) run ./signals -server ../bin/gantry -corpus ../bin/fleet.otlp $(BENCH_FLAGS)
+	cd bench && GOWORK=off $(GO) run ./signals -server ../bin/gantry -corpus ../bin/fleet.otlp $(if $(PEERS),-jaeger ../$(JAEGER) -zipkin ../$(ZIPKIN)) $(BENCH_FLAGS)
+
+$(JAEGER): bench/peers/go.mod bench/peers/go.sum
+	cd bench/peers && GOWORK=off $(GO) build -trimpath -o ../../$@ github.com/jaegertracing/jaeger/cmd/all-in-one
+
+$(ZIPKIN):
+	mvn -B -q dependency:copy -Dartifact=io.zipkin:zipkin-server:$(patsubst zipkin-server-%-exec.jar,%,$(@F)):jar:exec -DoutputDirectory=$(CURDIR)/$(@D)
 
 lint: tools check-generated ## gofmt, vet, staticcheck, generated code and documents
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "gofmt: $$unformatted"; exit 1; }

@@ -1,26 +1,21 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"io/fs"
 	"math/rand/v2"
-	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
-	"slices"
+	"strconv"
 	"time"
 
 	"github.com/gantry-platform/gantry/bench/internal/process"
-	"github.com/gantry-platform/gantry/bench/internal/stats"
 )
 
-// measureJaeger sends the same spans to Jaeger with Badger, and asks it the same. It acknowledges spans when they are in a queue in memory, and drops what
-// the queue has no room for without telling the sender; what it has in the end is found by looking traces up.
+// measureJaeger sends the same spans to Jaeger with Badger, and asks it the same. It acknowledges a request when it is in a queue in memory, of 1000
+// requests; when that is full it asks the sender to come again.
 func measureJaeger(ctx context.Context, s *settings, c *corpus) error {
 	folder, err := os.MkdirTemp(s.data, "bench-jaeger-")
 	if err != nil {
@@ -32,110 +27,72 @@ func measureJaeger(ctx context.Context, s *settings, c *corpus) error {
 		return err
 	}
 	defer jaeger.Kill()
-	watch := watchMemory(jaeger)
-	sent, err := send(ctx, target{otlp: jaeger.GRPC, Measured: jaeger, settled: func(ctx context.Context, _ int64) error { return idle(ctx, jaeger) }}, s, c)
+	var written, failed int64
+	sent, err := send(ctx, target{Measured: jaeger, open: openOTLP(jaeger.GRPC), encode: encodeOTLP, settled: func(ctx context.Context, spans int64) (time.Time, error) {
+		return until(ctx, func(ctx context.Context) (bool, error) {
+			var err error
+			written, failed, err = jaeger.Stored(ctx)
+			return written+failed >= spans, err
+		})
+	}}, s.spans, s.senders, c)
 	if err != nil {
 		return err
 	}
-	peak := watch()
-	size, err := folderSize(filepath.Join(folder, "jaeger"))
+	about := subject{title: "Jaeger " + jaeger.Version + " with Badger, OTLP over gRPC", acknowledged: "in a queue in memory; written later, not synced",
+		trace: jaegerTrace(jaeger.HTTP), searches: jaegerSearches(jaeger.HTTP, sent)}
+	sent.print(about)
+	row("spans dropped after they were acknowledged", "%d (it says that it has written %d)", failed, written)
+	size, err := folderSize(filepath.Join(folder, "badger"))
 	if err != nil {
 		return err
 	}
-	fmt.Printf("\n| Jaeger %s with Badger | figure |\n|---|---|\n", "1.x")
-	fmt.Printf("| spans a second, wall clock | %.0f |\n", float64(sent.spans)/sent.wall.Seconds())
-	fmt.Printf("| spans sent a second of its processor time | %.0f |\n", float64(sent.spans)/sent.cpu.Seconds())
-	fmt.Printf("| memory at most | %d MiB, of which the program's own %d MiB |\n", peak.Resident>>20, peak.Anonymous>>20)
-	var took []time.Duration
-	found := 0
-	const looks = 200
-	for range looks {
-		id := sent.known[rand.IntN(len(sent.known))]
-		began := time.Now()
-		spans, err := jaegerSpans(ctx, jaeger.HTTP, "/api/traces/"+id)
-		if err != nil {
-			return err
-		}
-		if spans > 0 {
-			found++
-			took = append(took, time.Since(began))
-		}
-	}
-	fmt.Printf("| traces that are there | %d of %d looked up |\n", found, looks)
-	fmt.Printf("| bytes on disk a span sent | %.1f |\n", float64(size)/float64(sent.spans))
-	if len(took) > 0 {
-		slices.SortFunc(took, cmp.Compare[time.Duration])
-		fmt.Printf("| trace by id | median %s, p99 %s |\n", round(stats.Quantile(took, 0.5)), round(stats.Quantile(took, 0.99)))
-	}
-	order := sent.orders[rand.IntN(len(sent.orders))]
-	tags := url.QueryEscape(fmt.Sprintf(`{"order.no":%q}`, order))
-	began := time.Now()
-	spans, err := jaegerSpans(ctx, jaeger.HTTP, fmt.Sprintf("/api/traces?service=loan&lookback=24h&limit=20&start=%d&end=%d&tags=%s", time.Now().Add(-24*time.Hour).UnixMicro(), time.Now().UnixMicro(), tags))
-	if err != nil {
-		return err
-	}
-	fmt.Printf("| search: an order's number, of one service | %s (%d spans) |\n", round(time.Since(began)), spans)
-	return nil
+	row("bytes on disk a span", "%.1f", float64(size)/float64(sent.spans))
+	return about.ask(ctx, sent)
 }
 
-// jaegerSpans asks for traces and counts their spans.
-func jaegerSpans(ctx context.Context, host, path string) (int, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+host+path, nil)
-	if err != nil {
-		return 0, err
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return 0, err
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	if err != nil || response.StatusCode == http.StatusNotFound {
-		return 0, err
-	}
-	var answer struct {
-		Data []struct {
-			Spans []json.RawMessage `json:"spans"`
-		} `json:"data"`
-	}
-	if err := json.Unmarshal(body, &answer); err != nil {
-		return 0, fmt.Errorf("jaeger answers %d %.200q: %w", response.StatusCode, body, err)
-	}
-	n := 0
-	for _, trace := range answer.Data {
-		n += len(trace.Spans)
-	}
-	return n, nil
+// jaegerAnswer is what its query API answers.
+type jaegerAnswer struct {
+	Data []struct {
+		Spans []json.RawMessage `json:"spans"`
+	} `json:"data"`
 }
 
-// idle waits until a process has computed next to nothing for a second.
-func idle(ctx context.Context, p process.Measured) error {
-	last, err := p.CPUTime()
-	for err == nil {
-		select {
-		case <-time.After(time.Second):
-		case <-ctx.Done():
-			return ctx.Err()
+func jaegerTrace(host string) func(context.Context, string) (int, time.Duration, error) {
+	return func(ctx context.Context, id string) (spans int, took time.Duration, err error) {
+		var answer jaegerAnswer
+		took, err = get(ctx, "http://"+host+"/api/traces/"+id, &answer)
+		for _, trace := range answer.Data {
+			spans += len(trace.Spans)
 		}
-		var now time.Duration
-		if now, err = p.CPUTime(); now-last < 50*time.Millisecond {
-			return err
-		}
-		last = now
+		return spans, took, err
 	}
-	return err
 }
 
-func folderSize(dir string) (size int64, err error) {
-	err = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
+func jaegerSearches(host string, s *sent) (all []search) {
+	order := s.orders[rand.IntN(len(s.orders))]
+	for _, q := range []struct {
+		what, service, key, value string
+		more                      url.Values
+	}{
+		{what: searchOrder + ofService, service: "loan", key: "order.no", value: order},
+		{what: searchNowhere + ofService, service: "loan", key: "order.no", value: "o-nowhere"},
+		{what: searchRefused + ofService, service: "loan", key: "refusal.reason", value: "high_burden", more: url.Values{"minDuration": {"10s"}}},
+		{what: searchNewest, service: "risk"},
+	} {
+		query := url.Values{"service": {q.service}, "limit": {strconv.Itoa(found)}}
+		for key, values := range q.more {
+			query[key] = values
 		}
-		info, err := d.Info()
-		if err == nil {
-			size += info.Size()
+		if q.key != "" {
+			query.Set("tags", fmt.Sprintf("{%q:%q}", q.key, q.value))
 		}
-		return err
-	})
-	return size, err
+		all = append(all, search{q.what, func(ctx context.Context) (int, time.Duration, error) {
+			query.Set("start", strconv.FormatInt(time.Now().Add(-24*time.Hour).UnixMicro(), 10))
+			query.Set("end", strconv.FormatInt(time.Now().UnixMicro(), 10))
+			var answer jaegerAnswer
+			took, err := get(ctx, "http://"+host+"/api/traces?"+query.Encode(), &answer)
+			return len(answer.Data), took, err
+		}})
+	}
+	return all
 }

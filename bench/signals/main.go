@@ -1,11 +1,14 @@
 // Command signals measures how a Gantry server takes traces in and finds them again, beside other tracing servers in the same run.
 //
-//	signals -corpus FILE [-server PATH] [-spans N]
+//	signals -corpus FILE -server PATH [-spans N] [-jaeger PATH] [-zipkin JAR]
 //
 // The corpus is a recording of the sample fleet (examples/lending/record). It is replayed with other ids, times and values, in batches of 512 spans of one
-// instance, by OTLP over gRPC, until so many spans have been acknowledged. Then traces are looked up by id, and searched for. The server is the real
-// program as a child process with its data on a real disk; it and the senders share the machine, so its throughput is given per second of its own
-// processor time ("a core") beside the wall clock's.
+// instance, by OTLP over gRPC, until so many spans have been acknowledged. Then traces are looked up by id, and searched for. Servers are the real
+// programs as child processes with their data on a real disk, one after the other; each shares the machine with the senders, so its throughput is given
+// per second of its own processor time ("a core") beside the wall clock's.
+//
+// Jaeger takes the same OTLP. Zipkin's server knows its own JSON alone, and keeps spans in memory alone, so it is sent fewer of them, and Gantry is sent as
+// many in the same JSON. These requests are all made before the clock starts; those of OTLP are made while it runs.
 package main
 
 import (
@@ -16,11 +19,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"path/filepath"
 	"syscall"
-	"time"
-
-	"github.com/gantry-platform/gantry/bench/internal/process"
 )
 
 func main() {
@@ -33,9 +32,10 @@ func main() {
 }
 
 type settings struct {
-	corpus, server, data, profiles, memory, jaeger string
-	spans, senders                                 int
-	keep                                           bool
+	corpus, server, data, profiles, memory string
+	jaeger, zipkin                         string
+	spans, zipkinSpans, senders            int
+	zipkinJSON, keep                       bool
 }
 
 func run(ctx context.Context, arguments []string) error {
@@ -49,23 +49,44 @@ func run(ctx context.Context, arguments []string) error {
 	flags.StringVar(&s.memory, "memory", "", "the server's --traces-memory; default: its own")
 	flags.IntVar(&s.senders, "senders", 16, "requests under way at once")
 	flags.StringVar(&s.jaeger, "jaeger", "", "`path` of Jaeger's all-in-one program (go build github.com/jaegertracing/jaeger/cmd/all-in-one), to measure it with Badger in the same run")
+	flags.StringVar(&s.zipkin, "zipkin", "", "the `jar` of Zipkin's server (io.zipkin:zipkin-server, classifier exec), to measure it in the same run, and Gantry with Zipkin's JSON too; needs java")
+	flags.BoolVar(&s.zipkinJSON, "zipkin-json", false, "send Gantry Zipkin's JSON too, without Zipkin's server beside it")
+	flags.IntVar(&s.zipkinSpans, "zipkin-spans", 1_000_000, "how many spans are sent in Zipkin's JSON, at most -spans; a million take 1 GB of memory here, and Zipkin's server 8 GB")
 	flags.BoolVar(&s.keep, "keep", false, "leave the server's folder, and say where it is")
 	if err := flags.Parse(arguments); err != nil {
 		return err
 	}
-	if s.corpus == "" || s.server == "" || s.spans < batchSpans || s.senders < 1 || s.senders > 256 {
+	s.zipkinSpans = min(s.zipkinSpans, s.spans)
+	if s.corpus == "" || s.server == "" || s.zipkinSpans < batchSpans || s.senders < 1 || s.senders > 256 {
 		flags.Usage()
 		return flag.ErrHelp
+	}
+	var err error
+	if s.server, err = exec.LookPath(s.server); err != nil {
+		return err
 	}
 	c, err := load(s.corpus)
 	if err != nil {
 		return err
 	}
 	fmt.Printf("corpus: %d spans in %d requests; attributes that vary: %d of %d\n", c.spans, len(c.requests), count(c.varied), len(c.varied))
-	if err := measure(ctx, &s, c); err != nil || s.jaeger == "" {
+	if err := measureGantry(ctx, &s, c, false); err != nil {
 		return err
 	}
-	return measureJaeger(ctx, &s, c)
+	if s.jaeger != "" {
+		if err := measureJaeger(ctx, &s, c); err != nil {
+			return err
+		}
+	}
+	if s.zipkin != "" || s.zipkinJSON {
+		if err := measureGantry(ctx, &s, c, true); err != nil {
+			return err
+		}
+	}
+	if s.zipkin == "" {
+		return nil
+	}
+	return measureZipkin(ctx, &s, c)
 }
 
 func count(of map[string]bool) (n int) {
@@ -75,47 +96,4 @@ func count(of map[string]bool) (n int) {
 		}
 	}
 	return n
-}
-
-func measure(ctx context.Context, s *settings, c *corpus) error {
-	folder, err := os.MkdirTemp(s.data, "bench-signals-")
-	if err != nil {
-		return err
-	}
-	if s.keep {
-		fmt.Println("folder:", folder)
-	} else {
-		defer os.RemoveAll(folder)
-	}
-	if s.server, err = exec.LookPath(s.server); err != nil {
-		return err
-	}
-	var arguments []string
-	if s.keep {
-		arguments = append(arguments, "--log-level", "debug")
-	}
-	if s.memory != "" {
-		arguments = append(arguments, "--traces-memory", s.memory)
-	}
-	server, err := process.Start(ctx, process.Options{Binary: s.server, Data: filepath.Join(folder, "data"), Log: filepath.Join(folder, "log"), Profiled: s.profiles != "", Arguments: arguments})
-	if err != nil {
-		return err
-	}
-	defer server.Kill()
-	watch := watchMemory(server)
-	if s.profiles != "" {
-		go func() {
-			time.Sleep(5 * time.Second) // into the middle
-			if err := server.SaveProfile(ctx, "profile?seconds=10", filepath.Join(s.profiles, "signals-cpu.pprof")); err != nil {
-				fmt.Fprintln(os.Stderr, "profile:", err)
-			}
-		}()
-	}
-	sent, err := send(ctx, target{Measured: server, otlp: server.OTLP, settled: func(ctx context.Context, spans int64) error { return awaitBlocks(ctx, server, spans) }}, s, c)
-	if err != nil {
-		return err
-	}
-	peak := watch()
-	sent.print(server, peak)
-	return ask(ctx, server, sent)
 }

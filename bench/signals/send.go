@@ -1,8 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"context"
-	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,145 +24,151 @@ import (
 // sent says how sending went.
 type sent struct {
 	spans, bytes int64
-	wall         time.Duration
-	cpu          time.Duration
+	// wall is the time until all was acknowledged, and settled that until all was worked off.
+	wall, settled time.Duration
+	cpu           time.Duration
 	// left counts spans that the server left out, and waited requests that the server asked to send again later.
 	left, waited int64
 	// known are some of the traces, and orders some order numbers, spread over the whole time.
 	known  []string
 	orders []string
+	// peak is the most memory that was seen meanwhile.
+	peak process.Memory
 }
-
-// workers make requests; each has its own copy of the corpus. senders send them.
-const workers = 2
 
 // target is a server that spans are sent to.
 type target struct {
 	process.Measured
-	otlp string
-	// settled returns when so many spans have been worked off.
-	settled func(ctx context.Context, spans int64) error
+	// open makes a way to the server, for one sender.
+	open func() (way, error)
+	// encode makes requests in the server's language.
+	encode encoder
+	// prepared has all requests made before the clock starts. They have to fit into memory.
+	prepared bool
+	// started is called when the clock starts; it may be nil.
+	started func()
+	// settled returns when so many spans have been worked off, and tells since when that was so.
+	settled func(ctx context.Context, spans int64) (time.Time, error)
 }
 
-func send(ctx context.Context, server target, s *settings, c *corpus) (*sent, error) {
+// way hands requests to a server.
+type way interface {
+	// deliver returns how many spans were left out, and errBusy when the server asks to send it again later.
+	deliver(ctx context.Context, body []byte) (left int64, err error)
+	close()
+}
+
+var errBusy = errors.New("the server asks to wait")
+
+// retryAfter is how long a sender waits before it sends again what the server had no room for.
+const retryAfter = 100 * time.Millisecond
+
+// delivery is what senders count.
+type delivery struct{ bytes, waited, left atomic.Int64 }
+
+func send(ctx context.Context, to target, spans, senders int, c *corpus) (*sent, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	requests := make(chan []byte, 2*s.senders)
-	out := &sent{}
-	var mu sync.Mutex
-	var making, sending sync.WaitGroup
-	var made atomic.Int64
-	var passes atomic.Uint64
-	for range workers {
-		making.Go(func() {
-			own := c.copy()
-			began := own.first
-			for made.Load() < int64(s.spans) && ctx.Err() == nil {
-				shift := uint64(time.Now().UnixNano()) - began
-				began += shift
-				p := newPass(passes.Add(1), shift)
-				for i, r := range own.requests {
-					spans := r.ResourceSpans[0].ScopeSpans[0].Spans
-					for _, span := range spans {
-						p.vary(span, own.varied)
-					}
-					if i%8 == 0 {
-						mu.Lock()
-						out.known = append(out.known, hex.EncodeToString(spans[0].TraceId))
-						if order := attribute(spans[0], "order.no"); order != nil {
-							out.orders = append(out.orders, order.GetStringValue())
-						}
-						mu.Unlock()
-					}
-					raw, err := proto.Marshal(r)
-					if err != nil {
-						cancel(err)
-						return
-					}
-					made.Add(int64(len(spans)))
-					select {
-					case requests <- raw:
-					case <-ctx.Done():
-						return
-					}
-				}
-			}
-		})
+	room := 2 * senders
+	if to.prepared {
+		room = (spans/c.spans + 1 + makers) * len(c.requests)
 	}
-	var bytes, waited, left atomic.Int64
-	before, err := server.CPUTime()
+	replay := startReplay(ctx, c, to.encode, spans, room, cancel)
+	if to.prepared {
+		replay.making.Wait()
+	}
+	watch := watchMemory(to)
+	before, err := to.CPUTime()
 	if err != nil {
 		return nil, err
 	}
+	var counted delivery
+	var sending sync.WaitGroup
+	if to.started != nil {
+		to.started()
+	}
 	began := time.Now()
-	for range s.senders {
-		connection, err := grpc.NewClient(server.otlp, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultCallOptions(grpc.ForceCodec(raw{})))
+	for range senders {
+		way, err := to.open()
 		if err != nil {
 			return nil, err
 		}
 		sending.Go(func() {
-			defer connection.Close()
-			for body := range requests {
-				var said collector.ExportTraceServiceResponse
-				for {
-					var answer []byte
-					err := connection.Invoke(ctx, collector.TraceService_Export_FullMethodName, body, &answer)
-					if code := status.Code(err); code == codes.ResourceExhausted || code == codes.Unavailable {
-						waited.Add(1)
-						time.Sleep(100 * time.Millisecond)
-						continue
-					}
-					if err == nil {
-						err = proto.Unmarshal(answer, &said)
-					}
-					if err != nil {
-						cancel(err)
-						return
-					}
-					break
-				}
-				bytes.Add(int64(len(body)))
-				left.Add(said.GetPartialSuccess().GetRejectedSpans())
+			defer way.close()
+			if err := counted.all(ctx, way, replay.requests); err != nil {
+				cancel(err)
 			}
 		})
 	}
-	making.Wait()
-	close(requests)
 	sending.Wait()
+	out := &sent{wall: time.Since(began)}
+	replay.making.Wait()
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}
-	out.wall = time.Since(began)
+	out.spans, out.bytes, out.waited, out.left = replay.made.Load(), counted.bytes.Load(), counted.waited.Load(), counted.left.Load()
+	out.known, out.orders = replay.known, replay.orders
 	// What is still being written belongs to the work.
-	if err := server.settled(ctx, made.Load()-left.Load()); err != nil {
-		return nil, err
-	}
-	after, err := server.CPUTime()
+	settled, err := to.settled(ctx, out.spans-out.left)
 	if err != nil {
 		return nil, err
 	}
-	out.spans, out.bytes, out.waited, out.left, out.cpu = made.Load(), bytes.Load(), waited.Load(), left.Load(), after-before
+	out.settled = max(settled.Sub(began), out.wall)
+	after, err := to.CPUTime()
+	if err != nil {
+		return nil, err
+	}
+	out.cpu, out.peak = after-before, watch()
 	return out, nil
 }
 
-// awaitBlocks waits until no more than one block's spans are in memory.
-func awaitBlocks(ctx context.Context, server *process.Server, sent int64) error {
-	const oneBlock = 512 << 10
-	for {
-		figures, err := server.Figures(ctx)
+// all delivers requests until there are no more.
+func (d *delivery) all(ctx context.Context, way way, requests <-chan []byte) error {
+	for body := range requests {
+		left, err := way.deliver(ctx, body)
+		for errors.Is(err, errBusy) {
+			d.waited.Add(1)
+			select {
+			case <-time.After(retryAfter):
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+			left, err = way.deliver(ctx, body)
+		}
 		if err != nil {
 			return err
 		}
-		if figures["gantry_traces_block_written_spans_total"]+oneBlock >= float64(sent) {
-			return nil
-		}
-		select {
-		case <-time.After(100 * time.Millisecond):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+		d.bytes.Add(int64(len(body)))
+		d.left.Add(left)
+	}
+	return nil
+}
+
+// otlpWay is a connection of OTLP over gRPC.
+type otlpWay struct{ connection *grpc.ClientConn }
+
+func openOTLP(address string) func() (way, error) {
+	return func() (way, error) {
+		connection, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultCallOptions(grpc.ForceCodec(raw{})))
+		return otlpWay{connection}, err
 	}
 }
+
+func (w otlpWay) deliver(ctx context.Context, body []byte) (int64, error) {
+	var answer []byte
+	err := w.connection.Invoke(ctx, collector.TraceService_Export_FullMethodName, body, &answer)
+	if code := status.Code(err); code == codes.ResourceExhausted || code == codes.Unavailable {
+		return 0, errBusy
+	}
+	if err != nil {
+		return 0, err
+	}
+	var said collector.ExportTraceServiceResponse
+	err = proto.Unmarshal(answer, &said)
+	return said.GetPartialSuccess().GetRejectedSpans(), err
+}
+
+func (w otlpWay) close() { _ = w.connection.Close() } // everything was answered
 
 // raw sends bytes as they are: they are a protobuf message.
 type raw struct{}
@@ -172,24 +182,39 @@ func (raw) Unmarshal(data []byte, v any) error {
 	return nil
 }
 
-// watchMemory looks at a server's memory until the returned function is called, which tells the most that it saw.
-func watchMemory(server process.Measured) func() process.Memory {
-	done, answer := make(chan struct{}), make(chan process.Memory)
-	go func() {
-		var peak process.Memory
-		ticker := time.NewTicker(200 * time.Millisecond)
-		defer ticker.Stop()
-		for {
-			if m, err := server.Memory(); err == nil && m.Resident > peak.Resident {
-				peak = m
-			}
-			select {
-			case <-ticker.C:
-			case <-done:
-				answer <- peak
-				return
-			}
-		}
-	}()
-	return func() process.Memory { close(done); return <-answer }
+// zipkinWay is a connection of HTTP that lists of spans in Zipkin's JSON are posted over.
+type zipkinWay struct {
+	client *http.Client
+	url    string
 }
+
+func openZipkin(url string) func() (way, error) {
+	return func() (way, error) {
+		return zipkinWay{&http.Client{Transport: &http.Transport{DisableCompression: true}}, url}, nil
+	}
+}
+
+func (w zipkinWay) deliver(ctx context.Context, body []byte) (int64, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, w.url, bytes.NewReader(body))
+	if err != nil {
+		return 0, err
+	}
+	request.Header.Set("Content-Type", "application/json")
+	response, err := w.client.Do(request)
+	if err != nil {
+		return 0, err
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(response.Body, 4<<10))
+	switch {
+	case err != nil:
+		return 0, err
+	case response.StatusCode == http.StatusAccepted:
+		return 0, nil
+	case response.StatusCode == http.StatusTooManyRequests || response.StatusCode == http.StatusServiceUnavailable:
+		return 0, errBusy
+	}
+	return 0, fmt.Errorf("%s answers %s: %.200s", w.url, response.Status, text)
+}
+
+func (w zipkinWay) close() { w.client.CloseIdleConnections() }

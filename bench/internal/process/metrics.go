@@ -22,6 +22,11 @@ func (s *Server) Figures(ctx context.Context) (Figures, error) {
 	if s.AdminToken != "" {
 		request.Header.Set("Authorization", "Bearer "+s.AdminToken)
 	}
+	return figuresOf(request, parseFigures)
+}
+
+// figuresOf asks for metrics and has the answer read.
+func figuresOf(request *http.Request, parse func(io.Reader) (Figures, error)) (Figures, error) {
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return nil, err
@@ -30,7 +35,7 @@ func (s *Server) Figures(ctx context.Context) (Figures, error) {
 	if response.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("metrics: %s", response.Status)
 	}
-	return parseFigures(response.Body)
+	return parse(response.Body)
 }
 
 // parseFigures reads the text format of Prometheus and leaves out what has labels.

@@ -146,9 +146,9 @@ func (s *Server) awaitReady(ctx context.Context, began time.Time) error {
 		select {
 		case <-poll.C:
 		case <-s.exited:
-			return fmt.Errorf("the server ended while it started:\n%s", s.logTail())
+			return fmt.Errorf("the server ended while it started:\n%s", tail(s.options.Log))
 		case <-ctx.Done():
-			return fmt.Errorf("the server was not ready: %w\n%s", context.Cause(ctx), s.logTail())
+			return fmt.Errorf("the server was not ready: %w\n%s", context.Cause(ctx), tail(s.options.Log))
 		}
 	}
 }
@@ -167,9 +167,9 @@ func (s *Server) isReady(ctx context.Context) bool {
 	return response.StatusCode == http.StatusOK
 }
 
-// logTail is the end of what the server printed.
-func (s *Server) logTail() string {
-	data, err := os.ReadFile(s.options.Log)
+// tail is the end of what a program printed into a file.
+func tail(log string) string {
+	data, err := os.ReadFile(log)
 	if err != nil {
 		return err.Error()
 	}

@@ -13,11 +13,43 @@ import (
 
 // Rival is another project's server, run for comparison.
 type Rival struct {
-	// HTTP and GRPC are the addresses of its ports.
+	// HTTP and GRPC are the addresses of its ports; a server that has no such port leaves it empty.
 	HTTP, GRPC string
+	// Version is what the program says of itself; empty when it was not asked.
+	Version string
 
 	command *exec.Cmd
+	log     string
 	exited  chan struct{}
+}
+
+// launch runs a rival's program, which prints into the file name.log in folder, and returns when its ports take connections.
+func (r *Rival) launch(ctx context.Context, name, folder string, command *exec.Cmd) error {
+	r.command, r.log, r.exited = command, filepath.Join(folder, name+".log"), make(chan struct{})
+	log, err := os.OpenFile(r.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer log.Close() // the process has its own
+	command.Dir = folder
+	command.Stdout, command.Stderr = log, log
+	if err := command.Start(); err != nil {
+		return err
+	}
+	go func() {
+		_ = command.Wait() // a rival that ends shows in what is measured
+		close(r.exited)
+	}()
+	for _, address := range []string{r.HTTP, r.GRPC} {
+		if address == "" {
+			continue
+		}
+		if err := r.awaitPort(ctx, address); err != nil {
+			r.Kill()
+			return fmt.Errorf("%s: %w\n%s", name, err, tail(r.log))
+		}
+	}
+	return nil
 }
 
 // StartRnacos runs rnacos, a server of Nacos's protocols written in Rust, as it comes: with its own defaults, but its ports and its
@@ -27,7 +59,7 @@ func StartRnacos(ctx context.Context, binary, folder string) (*Rival, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Rival{HTTP: addresses[0], GRPC: addresses[1], exited: make(chan struct{})}
+	r := &Rival{HTTP: addresses[0], GRPC: addresses[1]}
 	_, http, err := net.SplitHostPort(r.HTTP)
 	if err != nil {
 		return nil, err
@@ -36,28 +68,11 @@ func StartRnacos(ctx context.Context, binary, folder string) (*Rival, error) {
 	if err != nil {
 		return nil, err
 	}
-	log, err := os.OpenFile(filepath.Join(folder, "rnacos.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	defer log.Close() // the process has its own
-	r.command = exec.CommandContext(ctx, binary)
-	r.command.Dir = folder
-	r.command.Stdout, r.command.Stderr = log, log
-	r.command.Env = append(os.Environ(), "RNACOS_HTTP_PORT="+http, "RNACOS_GRPC_PORT="+grpc, "RNACOS_SDK_HOST=127.0.0.1", "RNACOS_HTTP_CONSOLE_PORT=0",
+	command := exec.CommandContext(ctx, binary)
+	command.Env = append(os.Environ(), "RNACOS_HTTP_PORT="+http, "RNACOS_GRPC_PORT="+grpc, "RNACOS_SDK_HOST=127.0.0.1", "RNACOS_HTTP_CONSOLE_PORT=0",
 		"RNACOS_DATA_DIR="+filepath.Join(folder, "rnacos"), "RNACOS_RAFT_NODE_ADDR="+r.GRPC)
-	if err := r.command.Start(); err != nil {
+	if err := r.launch(ctx, "rnacos", folder, command); err != nil {
 		return nil, err
-	}
-	go func() {
-		_ = r.command.Wait() // a rival that ends shows in what is measured
-		close(r.exited)
-	}()
-	for _, address := range addresses {
-		if err := r.awaitPort(ctx, address); err != nil {
-			r.Kill()
-			return nil, fmt.Errorf("rnacos: %w", err)
-		}
 	}
 	// It opens its ports before it has elected itself; what is published before that is lost.
 	select {
