@@ -75,6 +75,9 @@ func load(path string) (*corpus, error) {
 	return c, nil
 }
 
+// passes is how often the corpus is replayed to have at least so many spans.
+func (c *corpus) passes(spans int) int { return (spans + c.spans - 1) / c.spans }
+
 func firstOf(r *collector.ExportTraceServiceRequest) uint64 {
 	return r.ResourceSpans[0].ScopeSpans[0].Spans[0].StartTimeUnixNano
 }

@@ -20,14 +20,13 @@ func encodeOTLP(r *collector.ExportTraceServiceRequest) ([]byte, error) { return
 // makers is how many goroutines make requests; each has its own copy of the corpus.
 const makers = 2
 
-// replay makes requests out of a corpus, pass after pass, until they have so many spans. Passes are whole, and so are their traces: there are up to
-// makers passes more than asked for.
+// replay makes requests out of a corpus, pass after pass. Passes are whole, and so are their traces.
 type replay struct {
 	requests chan []byte
 	encode   encoder
-	wanted   int64
-	made     atomic.Int64
-	passes   atomic.Uint64
+	// wanted is how many passes are made, and passes how many were begun.
+	wanted uint64
+	passes atomic.Uint64
 
 	mu            sync.Mutex
 	known, orders []string
@@ -35,16 +34,16 @@ type replay struct {
 }
 
 // startReplay begins to make requests, of which room may wait. The channel is closed after the last one. An error is handed to fail.
-func startReplay(ctx context.Context, c *corpus, encode encoder, spans, room int, fail func(error)) *replay {
-	r := &replay{requests: make(chan []byte, room), encode: encode, wanted: int64(spans)}
+func startReplay(ctx context.Context, c *corpus, encode encoder, passes, room int, fail func(error)) *replay {
+	r := &replay{requests: make(chan []byte, room), encode: encode, wanted: uint64(passes)}
 	for range makers {
 		r.making.Go(func() {
 			own := c.copy()
 			began := own.first
-			for r.made.Load() < r.wanted && ctx.Err() == nil {
+			for number := r.passes.Add(1); number <= r.wanted && ctx.Err() == nil; number = r.passes.Add(1) {
 				shift := uint64(time.Now().UnixNano()) - began
 				began += shift
-				if err := r.pass(ctx, own, shift); err != nil {
+				if err := r.pass(ctx, own, newPass(number, shift)); err != nil {
 					fail(err)
 					return
 				}
@@ -58,9 +57,8 @@ func startReplay(ctx context.Context, c *corpus, encode encoder, spans, room int
 	return r
 }
 
-// pass makes the requests of the whole corpus, as of another time.
-func (r *replay) pass(ctx context.Context, own *corpus, shift uint64) error {
-	p := newPass(r.passes.Add(1), shift)
+// pass makes the requests of the whole corpus.
+func (r *replay) pass(ctx context.Context, own *corpus, p *pass) error {
 	for i, request := range own.requests {
 		spans := request.ResourceSpans[0].ScopeSpans[0].Spans
 		for _, span := range spans {
@@ -78,7 +76,6 @@ func (r *replay) pass(ctx context.Context, own *corpus, shift uint64) error {
 		if err != nil {
 			return err
 		}
-		r.made.Add(int64(len(spans)))
 		select {
 		case r.requests <- raw:
 		case <-ctx.Done():

@@ -66,14 +66,16 @@ const retryAfter = 100 * time.Millisecond
 // delivery is what senders count.
 type delivery struct{ bytes, waited, left atomic.Int64 }
 
+// send replays the corpus until a server has acknowledged so many spans, rounded up to whole passes, and waits until it has worked them off.
 func send(ctx context.Context, to target, spans, senders int, c *corpus) (*sent, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	passes := c.passes(spans)
 	room := 2 * senders
 	if to.prepared {
-		room = (spans/c.spans + 1 + makers) * len(c.requests)
+		room = passes * len(c.requests)
 	}
-	replay := startReplay(ctx, c, to.encode, spans, room, cancel)
+	replay := startReplay(ctx, c, to.encode, passes, room, cancel)
 	if to.prepared {
 		replay.making.Wait()
 	}
@@ -106,7 +108,7 @@ func send(ctx context.Context, to target, spans, senders int, c *corpus) (*sent,
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}
-	out.spans, out.bytes, out.waited, out.left = replay.made.Load(), counted.bytes.Load(), counted.waited.Load(), counted.left.Load()
+	out.spans, out.bytes, out.waited, out.left = int64(passes*c.spans), counted.bytes.Load(), counted.waited.Load(), counted.left.Load()
 	out.known, out.orders = replay.known, replay.orders
 	// What is still being written belongs to the work.
 	settled, err := to.settled(ctx, out.spans-out.left)

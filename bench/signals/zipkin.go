@@ -28,7 +28,7 @@ func measureZipkin(ctx context.Context, s *settings, c *corpus) error {
 		return err
 	}
 	defer os.RemoveAll(folder)
-	limits := process.ZipkinLimits{Spans: zipkinWarmUp + s.zipkinSpans + 2*makers*c.spans}
+	limits := process.ZipkinLimits{Spans: (c.passes(zipkinWarmUp) + c.passes(s.zipkinSpans)) * c.spans}
 	limits.HeapMiB = zipkinHeapBase + limits.Spans*zipkinHeapSpan>>20
 	zipkin, err := process.StartZipkin(ctx, s.zipkin, folder, limits)
 	if err != nil {
