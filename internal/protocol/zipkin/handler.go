@@ -95,12 +95,9 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request) error {
 	if err := decode(body, converter.add); err != nil {
 		return err
 	}
-	if len(converter.request.ResourceSpans) == 0 {
+	raw := converter.encode()
+	if len(raw) == 0 {
 		return nil // an empty list is Zipkin's way to ask whether somebody is there
-	}
-	raw, err := converter.encode()
-	if err != nil {
-		return err
 	}
 	return h.Ingest(ctx, namespace, raw)
 }

@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -134,6 +135,50 @@ func checkServer(t *testing.T, of ptrace.ResourceSpans) {
 	}
 }
 
+// The same key twice, in whatever order and escaped or not, is one attribute: the last one.
+func TestOfEqualTagsTheLastHolds(t *testing.T) {
+	r := &receiver{}
+	body := `[{"traceId":"1","id":"1","tags":{"b":"1","a\u0062":"x","b":"2","ab":"y\n"},"unknown":{"deep":[[{}]]}},{"traceId":"1","id":"2","tags":{"z":null}}]`
+	if answer := post(newHandler(r), "/api/v2/spans", body); answer.Code != 202 {
+		t.Fatalf("%d %s", answer.Code, answer.Body)
+	}
+	spans := r.traces.ResourceSpans().At(0).ScopeSpans().At(0).Spans()
+	if got := spans.At(0).Attributes().AsRaw(); len(got) != 2 || got["b"] != "2" || got["ab"] != "y\n" {
+		t.Errorf("attributes %v", got)
+	}
+	if got := spans.At(1).Attributes().AsRaw(); len(got) != 1 || got["z"] != "" {
+		t.Errorf("attributes of the second %v", got)
+	}
+}
+
+// BenchmarkSpans takes lists of 500 spans with ten tags each.
+func BenchmarkSpans(b *testing.B) {
+	one := `{"traceId":"%016x","id":"%x","parentId":"1","name":"get /loans","kind":"SERVER","timestamp":1800000000000001,"duration":2500,
+  "localEndpoint":{"serviceName":"shop","ipv4":"10.0.0.1","port":8080},"remoteEndpoint":{"serviceName":"loan","ipv4":"10.0.0.2","port":90},"tags":{"http.method":"GET",
+  "http.path":"/loans/17","http.status_code":"200","mvc.controller.class":"LoanController","mvc.controller.method":"approve","loan.order":"L-%d","customer.id":"%d","loan.product":"cash",
+  "db.system":"mysql","error.kind":"none"}}`
+	var list []string
+	for i := range 500 {
+		list = append(list, fmt.Sprintf(one, i/8+1, i+2, i, i))
+	}
+	body := "[" + strings.Join(list, ",") + "]"
+	h := newSink()
+	b.SetBytes(int64(len(body)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if answer := post(h, "/api/v2/spans", body); answer.Code != 202 {
+			b.Fatal(answer.Body)
+		}
+	}
+	b.ReportMetric(float64(b.N)*500/b.Elapsed().Seconds(), "spans/s")
+}
+
+// newSink takes what comes and looks at nothing.
+func newSink() http.Handler {
+	return edge.Namespaces(zipkin.New(zipkin.Options{Access: senders{}, HasNamespace: func(string) bool { return true }, Clock: time.Now,
+		Ingest: func(context.Context, string, []byte) error { return nil }}))
+}
+
 func TestARepeatedSharedSpanHasTheSameID(t *testing.T) {
 	r := &receiver{}
 	h := newHandler(r)
@@ -185,6 +230,8 @@ func TestRequestsAreTakenOrRefused(t *testing.T) {
 		{"bad id", "/api/v2/spans", `[{"traceId":"1","id":"xyz"}]`, nil, 400, `the id "xyz"`},
 		{"bad parent", "/api/v2/spans", `[{"traceId":"1","id":"1","parentId":"12345678901234567"}]`, nil, 400, "parentId"},
 		{"bad tag", "/api/v2/spans", `[{"traceId":"1","id":"1","tags":{"a":[1]}}]`, nil, 400, "tag"},
+		{"nested without end", "/api/v2/spans", `[{"traceId":"1","id":"1","x":` + strings.Repeat("[", 1<<20), nil, 400, "span 1"},
+		{"too many tags", "/api/v2/spans", `[{"traceId":"1","id":"1","tags":{` + strings.Repeat(`"a":"b",`, 1000) + `"c":"d"}}]`, nil, 413, "tags"},
 		{"bad time", "/api/v2/spans", `[{"traceId":"1","id":"1","timestamp":"noon"}]`, nil, 400, "microseconds"},
 		{"elsewhere", "/zipkin/api/v2/services", "", nil, 404, "/jaeger/api/"},
 	} {
