@@ -21,6 +21,9 @@
 // trace ids); it is a hint, made again when it is gone. topics.json holds the types of fields. A torn end of the newest segment is cut at the start, and
 // said. What cannot be read in a sealed one is skipped, and said in the answer.
 //
+// While the disk has less room than the minimum, events and changes are refused and nothing is written: what is left is the state's, without which the node
+// ends. Queries go on, segments are compressed on (which makes room), and writing goes on by itself.
+//
 // # Locks
 //
 // Room.mu (topics, counters) and log.mu (segments) are held alone, except that topics.json is written under the first. No lock is held while a caller waits for the disk

@@ -41,6 +41,9 @@ type logOptions struct {
 	now          func() time.Time
 	// needed answers the first sequence number that somebody still has to read; nil: nobody.
 	needed func() uint64
+	// diskFree is the room on the folder's disk, and minimumFree what of it is left to others.
+	diskFree    func() uint64
+	minimumFree uint64
 }
 
 // journal is an append-only log of events in a folder.
@@ -67,6 +70,8 @@ type journal struct {
 	ids    map[uint64]struct{}
 	ring   []uint64
 	placed int
+	// low: the disk was too full at the last look.
+	low bool
 }
 
 type appendRequest struct {
@@ -191,11 +196,13 @@ func (j *journal) remember() error {
 	return nil
 }
 
-// know remembers an id, and tells whether it is new.
-func (j *journal) know(s *Stored) bool {
-	id := xxhash.Sum64String(s.Namespace + "\x00" + s.ID)
+func idOf(s *Stored) uint64 { return xxhash.Sum64String(s.Namespace + "\x00" + s.ID) }
+
+// know remembers the id of an event that is durable.
+func (j *journal) know(s *Stored) {
+	id := idOf(s)
 	if _, known := j.ids[id]; known {
-		return false
+		return
 	}
 	if len(j.ring) < remembered {
 		j.ring = append(j.ring, id)
@@ -205,14 +212,6 @@ func (j *journal) know(s *Stored) bool {
 		j.placed = (j.placed + 1) % remembered
 	}
 	j.ids[id] = struct{}{}
-	return true
-}
-
-// forgetIDs takes back what know remembered of events that could not be stored.
-func (j *journal) forgetIDs(events []*Stored) {
-	for _, s := range events {
-		delete(j.ids, xxhash.Sum64String(s.Namespace+"\x00"+s.ID))
-	}
 }
 
 // append stores events and returns when they are durable. fresh tells which were not known already.
@@ -278,31 +277,37 @@ func (j *journal) group(first *appendRequest) {
 	}
 }
 
-// commit writes and syncs what is new in a group.
+// commit writes and syncs what is new in a group. Ids are remembered when their events are durable: what is sent again and again to a full disk must
+// not push out those that are.
 func (j *journal) commit(group []*appendRequest) error {
+	if err := j.hasRoom(); err != nil {
+		return err
+	}
 	if err := j.open(); err != nil {
 		return unwritable(err)
 	}
 	var data []byte
 	var events []*Stored
+	here := map[uint64]struct{}{}
 	builder := metaBuilder{}
-	sequence := j.next
 	for _, r := range group {
 		for i := range r.events {
 			s := &r.events[i]
-			if r.fresh[i] = j.know(s); !r.fresh[i] {
+			id := idOf(s)
+			_, known := j.ids[id]
+			_, twice := here[id]
+			if r.fresh[i] = !known && !twice; !r.fresh[i] {
 				continue
 			}
-			s.Sequence = sequence
+			s.Sequence = j.next + uint64(len(events))
 			encoded, err := s.Encode()
 			if err != nil || len(encoded) > maxLine {
-				j.forgetIDs(append(events, s))
 				return fmt.Errorf("event: an event of %d bytes cannot be stored: %w", len(encoded), err)
 			}
 			data = frame(data, encoded)
 			events = append(events, s)
+			here[id] = struct{}{}
 			builder.add(s)
-			sequence++
 		}
 	}
 	if len(events) == 0 {
@@ -313,12 +318,33 @@ func (j *journal) commit(group []*appendRequest) error {
 		err = j.file.Sync()
 	}
 	if err != nil {
-		j.forgetIDs(events)
 		j.giveUp()
 		return unwritable(err)
 	}
+	for _, s := range events {
+		j.know(s)
+	}
 	j.advance(int64(len(data)), builder)
 	return nil
+}
+
+// hasRoom refuses to write when that would take what is left to others: the state ends the process when it cannot write, and a node does not start on a
+// disk without room. The log says so once.
+func (j *journal) hasRoom() error {
+	free := j.diskFree()
+	low := free < j.minimumFree
+	if low != j.low {
+		if j.low = low; low {
+			j.logger.Error("the disk is nearly full: events are refused until there is room", "folder", j.folder, "free", free, "needed", j.minimumFree)
+		} else {
+			j.logger.Info("the disk has room for events again", "folder", j.folder, "free", free)
+		}
+	}
+	if !low {
+		return nil
+	}
+	return fault.New(fault.Unavailable, "event.disk_full", "the disk has %d MiB left, and events are written with at least %d", free>>20, j.minimumFree>>20).
+		Hinted("make room on the disk of --data, or lower --events-max-size; events that were taken are safe")
 }
 
 // advance shows what is durable.

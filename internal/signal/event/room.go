@@ -25,6 +25,8 @@ const (
 	DefaultMaxBytes = 4 << 30
 	// DefaultRate is events a second and namespace: a fifth of what one disk takes in groups.
 	DefaultRate = 10_000
+	// DefaultMinimumFree is what the state needs to go on.
+	DefaultMinimumFree = 256 << 20
 	// changesAge and changesBytes bound the feed of changes, which is small.
 	changesAge   = 90 * 24 * time.Hour
 	changesBytes = 512 << 20
@@ -43,6 +45,10 @@ type Options struct {
 	Rate float64
 	// Node names this node in the counters.
 	Node string
+	// MinimumFree is how much of the folder's disk is left to others: under it events are refused as unavailable. Default: [DefaultMinimumFree]. DiskFree
+	// tells the room on that disk in bytes; default: the system is asked.
+	MinimumFree uint64
+	DiskFree    func() uint64
 	// Series takes the counters; nil: they are not written.
 	Series storage.Appendable
 	// Logger, Registerer and Now default to none, none and time.Now.
@@ -88,6 +94,12 @@ func Open(o Options) (*Room, error) {
 	if o.Rate <= 0 {
 		o.Rate = DefaultRate
 	}
+	if o.MinimumFree == 0 {
+		o.MinimumFree = DefaultMinimumFree
+	}
+	if o.DiskFree == nil {
+		o.DiskFree = func() uint64 { return freeOf(o.Folder) }
+	}
 	if o.segmentBytes <= 0 {
 		o.segmentBytes = segmentBytes
 	}
@@ -108,13 +120,15 @@ func Open(o Options) (*Room, error) {
 	if err := r.topics.load(); err != nil {
 		o.Logger.Error("the types of topics cannot be read, and are learned anew", "file", r.topics.path, "reason", err)
 	}
+	options := logOptions{segmentBytes: o.segmentBytes, logger: o.Logger, now: o.Now, diskFree: o.DiskFree, minimumFree: o.MinimumFree}
+	business, changes := options, options
+	business.folder, business.maxAge, business.maxBytes, business.needed = filepath.Join(o.Folder, "events"), o.MaxAge, o.MaxBytes, r.neededFrom
+	changes.folder, changes.maxAge, changes.maxBytes = filepath.Join(o.Folder, "changes"), changesAge, changesBytes
 	var err error
-	r.events, err = openJournal(logOptions{folder: filepath.Join(o.Folder, "events"), maxAge: o.MaxAge, maxBytes: o.MaxBytes, segmentBytes: o.segmentBytes, logger: o.Logger, now: o.Now, needed: r.neededFrom})
-	if err != nil {
+	if r.events, err = openJournal(business); err != nil {
 		return nil, fmt.Errorf("event: %w", err)
 	}
-	r.changes, err = openJournal(logOptions{folder: filepath.Join(o.Folder, "changes"), maxAge: changesAge, maxBytes: changesBytes, segmentBytes: o.segmentBytes, logger: o.Logger, now: o.Now})
-	if err != nil {
+	if r.changes, err = openJournal(changes); err != nil {
 		r.events.close()
 		return nil, fmt.Errorf("event: %w", err)
 	}
