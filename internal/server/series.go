@@ -29,7 +29,7 @@ func (s *Server) openSeries() error {
 	}
 	options := series.Options{Dir: dir, Retention: s.settings.MetricsRetention, RetentionSize: size, Node: s.store.Self().Name,
 		Limits: series.Limits{Series: s.settings.MetricsSeries, NamespaceSeries: s.settings.MetricsNamespaceSeries, NameSeries: s.settings.MetricsNameSeries},
-		Logger: s.log.With("part", "series"), Registerer: s.metrics, DiskFree: s.store.DiskFree, MinimumFree: uint64(s.settings.MinimumFree)}
+		Logger: s.log.With("part", "series"), Registerer: s.metrics, MinimumFree: uint64(s.settings.MinimumFree)}
 	if s.cluster != nil {
 		options.Peers = seriesPeers{s}
 	}

@@ -149,8 +149,13 @@ func (b *batch) fit(lset labels.Labels, h *histogram.Histogram, fh *histogram.Fl
 	return h, fh, nil
 }
 
-// commit ends the transaction. A failure of the disk is the caller's to hear and everybody's to see.
-func (b *batch) commit(inner func() error) (err error) {
+// commit ends the transaction. A failure of the disk is the caller's to hear and everybody's to see. The disk is looked at once more: the log has a torn
+// record where a write was cut short, and a start throws away what stands behind one.
+func (b *batch) commit(inner, rollback func() error) (err error) {
+	if f := b.store.unwritable(); f != nil && b.taken > 0 {
+		b.store.metrics.dropped(reasonDisk, b.taken)
+		return errors.Join(f, rollback())
+	}
 	defer func() {
 		// The TSDB panics when it cannot write a chunk of late samples. That must not end the process; but what it left behind is not to be trusted.
 		if v := recover(); v != nil {
@@ -239,7 +244,7 @@ func (a *appender) UpdateMetadata(ref storage.SeriesRef, l labels.Labels, m meta
 }
 
 func (a *appender) SetOptions(opts *storage.AppendOptions) { a.inner.SetOptions(opts) }
-func (a *appender) Commit() error                          { return a.commit(a.inner.Commit) }
+func (a *appender) Commit() error                          { return a.commit(a.inner.Commit, a.inner.Rollback) }
 func (a *appender) Rollback() error                        { return a.inner.Rollback() }
 
 // appenderV2 is one transaction in Prometheus's newer words.
@@ -292,5 +297,5 @@ func (a *appenderV2) AppendExemplars(ref storage.SeriesRef, l labels.Labels, exe
 	return ref, err
 }
 
-func (a *appenderV2) Commit() error   { return a.commit(a.inner.Commit) }
+func (a *appenderV2) Commit() error   { return a.commit(a.inner.Commit, a.inner.Rollback) }
 func (a *appenderV2) Rollback() error { return a.inner.Rollback() }

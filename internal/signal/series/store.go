@@ -34,7 +34,7 @@ type Options struct {
 	Query         QueryLimits
 	// Node names this node, for the label of series that it makes itself.
 	Node string
-	// DiskFree is the room on the folder's disk in bytes; MinimumFree is the least with which anything is written. Default: the system is asked, and 256 MiB.
+	// DiskFree is the room on the folder's disk in bytes at this moment; MinimumFree is the least with which anything is written. Default: the system is asked, and 256 MiB.
 	DiskFree    func() uint64
 	MinimumFree uint64
 	Logger      *slog.Logger

@@ -362,6 +362,19 @@ func TestNothingIsTakenWhenTheDiskIsFull(t *testing.T) {
 	}
 	free.Store(1 << 40)
 	put(t, s, l, now.Add(2*time.Second), 3)
+
+	// It fills while samples are gathered.
+	a = s.Appender(context.Background())
+	if _, err := a.Append(0, l, now.Add(3*time.Second).UnixMilli(), 4); err != nil {
+		t.Fatal(err)
+	}
+	free.Store(1 << 20)
+	wantFault(t, a.Commit(), fault.Unavailable, "series.disk_full")
+	if got := value(t, s, "a", now.Add(3*time.Second)); got != 3 {
+		t.Errorf("the query answers %v, want 3", got)
+	}
+	free.Store(1 << 40)
+	put(t, s, l, now.Add(4*time.Second), 5)
 }
 
 // copyOf copies the store's folder as it is on disk at this moment: what a process that is killed leaves.
