@@ -151,7 +151,7 @@ func (s *Store) writeLog(frames []byte) error {
 			return err
 		}
 	}
-	if free, err := freeBytes(s.logDir); err == nil && free < s.options.MinFree+int64(len(frames)) {
+	if free, err := s.options.DiskFree(); err == nil && free < s.options.MinFree+int64(len(frames)) {
 		return syscall.ENOSPC
 	}
 	return s.segment.write(frames)
@@ -160,12 +160,16 @@ func (s *Store) writeLog(frames []byte) error {
 // cannotWrite makes of a disk's error what senders are told.
 func (s *Store) cannotWrite(err error) error {
 	reason, hint := "disk", "see the server's log"
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+	if diskFull(err) {
 		reason, hint = "disk_full", "make room on the disk of --data, or lower --traces-retention or --traces-retention-size"
 	}
 	s.metrics.refused.WithLabelValues(reason).Inc()
 	s.metrics.logOnce(s.log, reason, "spans cannot be written to the log; senders are told to wait", err)
 	return fault.New(fault.Unavailable, "traces."+reason, "spans cannot be made durable").Hinted("%s", hint).Because(err)
+}
+
+func diskFull(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
 // rotate seals the head when it is full, old, or when that is asked for, and begins the next. If the next log cannot be made the head goes on.
@@ -248,7 +252,7 @@ func (s *Store) replay() error {
 	}
 	if segment, err := createSegment(s.logDir, highest+1); err == nil {
 		s.segment = segment
-	} else if !errors.Is(err, syscall.ENOSPC) {
+	} else if !diskFull(err) {
 		return fmt.Errorf("trace: %w", err)
 	} else {
 		s.log.Error("the disk is full: spans are refused until there is room", "error", err)

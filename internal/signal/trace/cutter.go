@@ -1,7 +1,9 @@
 package trace
 
 import (
+	"fmt"
 	"os"
+	"syscall"
 	"time"
 )
 
@@ -14,7 +16,11 @@ func (s *Store) cutLoop() {
 			if h == nil {
 				break
 			}
-			if err := s.cut(h); err != nil {
+			err := s.roomToCut(h)
+			if err == nil {
+				err = s.cut(h)
+			}
+			if err != nil {
 				s.metrics.logOnce(s.log, "block", "a block cannot be written; its spans stay in memory and in the log", err)
 				select {
 				case <-time.After(pause):
@@ -43,6 +49,19 @@ func (s *Store) oldestSealed() *head {
 		return nil
 	}
 	return s.heads[0]
+}
+
+// roomToCut spares the work for a block that would not fit on the disk. A block is smaller than its log, which goes when it is there: below the minimum, too,
+// cutting makes room.
+func (s *Store) roomToCut(h *head) error {
+	log, err := os.Stat(segmentPath(s.logDir, h.number))
+	if err != nil {
+		return nil // the first head after a start on a full disk has none
+	}
+	if free, err := s.options.DiskFree(); err == nil && free < log.Size() {
+		return fmt.Errorf("the disk has %d MiB left, and the block may want %d: %w", free>>20, log.Size()>>20, syscall.ENOSPC)
+	}
+	return nil
 }
 
 func (s *Store) cut(h *head) error {

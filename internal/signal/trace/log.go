@@ -158,7 +158,7 @@ type segment struct {
 	number uint64
 	file   *os.File
 	size   int64
-	// broken: the disk failed to sync. What it holds of the last write is unknown, so nothing may follow it.
+	// broken: the disk failed to sync, or to cut off half a write. What it holds of the last write is unknown, so nothing may follow it.
 	broken bool
 }
 
@@ -181,10 +181,15 @@ func createSegment(dir string, number uint64) (*segment, error) {
 	return s, nil
 }
 
-// write appends and syncs. After an error the file ends where it ended before, so that the next frame does not follow half a one.
+// write appends and syncs. After an error the file ends where it ended before, so that the next frame does not follow half a one; if that fails too, nothing
+// may follow.
 func (s *segment) write(frames []byte) error {
 	if _, err := s.file.WriteAt(frames, s.size); err != nil {
-		return errors.Join(err, s.file.Truncate(s.size))
+		if cut := s.file.Truncate(s.size); cut != nil {
+			s.broken = true
+			err = errors.Join(err, cut)
+		}
+		return err
 	}
 	if err := syncData(s.file); err != nil {
 		s.broken = true

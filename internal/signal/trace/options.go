@@ -21,6 +21,8 @@ type Options struct {
 	RetentionSize int64
 	// MinFree is how much of the disk is left to others: under it writes are refused as unavailable, before the disk is full. Default 256 MiB.
 	MinFree int64
+	// DiskFree tells the room on the folder's disk in bytes; default: the system is asked.
+	DiskFree func() (int64, error)
 	// Sampling keeps less than everything. Nil keeps all.
 	Sampling *Sampling
 	// Clock is time.Now unless a test says otherwise.
@@ -44,6 +46,10 @@ func (o Options) withDefaults() Options {
 	}
 	if o.MinFree == 0 {
 		o.MinFree = 256 << 20
+	}
+	if o.DiskFree == nil {
+		dir := o.Dir
+		o.DiskFree = func() (int64, error) { return freeBytes(dir) }
 	}
 	if o.Clock == nil {
 		o.Clock = time.Now

@@ -100,7 +100,10 @@ func (s *Store) compact() error {
 		if merge == nil {
 			return nil
 		}
-		err := s.merge(merge)
+		err := s.roomToMerge(merge)
+		if err == nil {
+			err = s.merge(merge)
+		}
 		for _, b := range merge {
 			b.release()
 		}
@@ -113,6 +116,18 @@ func (s *Store) compact() error {
 		default:
 		}
 	}
+}
+
+// roomToMerge keeps merging, which for a moment needs as much again, from taking what is left to others.
+func (s *Store) roomToMerge(blocks []*block) error {
+	want := s.options.MinFree
+	for _, b := range blocks {
+		want += b.size
+	}
+	if free, err := s.options.DiskFree(); err == nil && free < want {
+		return fmt.Errorf("the disk has %d MiB left, and merging wants %d", free>>20, want>>20)
+	}
+	return nil
 }
 
 // mergeable pins some blocks that are worth merging.
