@@ -51,6 +51,7 @@ YAML file (--config); flags win over the environment, which wins over the file.`
 
 // serve runs a server until ctx ends or the server cannot go on.
 func (c *cli) serve(ctx context.Context, settings *server.Settings) error {
+	server.LimitMemory(settings)
 	s, err := server.Start(ctx, settings, server.Options{Version: version, Log: c.errOut})
 	if err != nil {
 		return err

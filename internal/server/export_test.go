@@ -2,5 +2,14 @@ package server
 
 import "github.com/gantry-platform/gantry/internal/signal/red"
 
+// DecideMemory is what [LimitMemory] does, told the environment.
+func DecideMemory(setting, goLimit string, container func() (uint64, error)) (bytes int64, from string, problem error) {
+	m := decideMemory(setting, goLimit, container)
+	return m.bytes, m.from, m.problem
+}
+
+// TracesMemory is what spans may take.
+func (s *Server) TracesMemory() int64 { return s.tracesMemory() }
+
 // Red is the room that counts spans, for tests that hand it some.
 func (s *Server) Red() *red.Room { return s.red }

@@ -173,6 +173,9 @@ func (s *Settings) complete() error {
 	if s.Authentication != "on" && s.Authentication != "off" {
 		return fault.New(fault.Invalid, "setting.bad_value", "%q is neither on nor off", s.Authentication).At("authentication")
 	}
+	if err := s.completeMemory(); err != nil {
+		return err
+	}
 	if err := s.completeAlerts(); err != nil {
 		return err
 	}

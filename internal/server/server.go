@@ -119,6 +119,7 @@ func Start(ctx context.Context, settings *Settings, options Options) (*Server, e
 }
 
 func (s *Server) start(ctx context.Context) error {
+	s.sayMemory()
 	if err := s.prepareData(); err != nil {
 		return err
 	}

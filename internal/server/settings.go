@@ -54,6 +54,7 @@ type Settings struct {
 
 	StateQuota  Size
 	MinimumFree Size
+	MemoryLimit string
 
 	OTLPGRPCListen      string
 	OTLPHTTPListen      string
@@ -97,6 +98,8 @@ type Settings struct {
 
 	// Bound remembers which were set, and where.
 	set map[string]string
+	// memory is what [LimitMemory] decided.
+	memory memoryLimit
 }
 
 // Setting describes one setting for help and for the reference.
@@ -236,12 +239,14 @@ func (s *Settings) Bind() []Setting {
 
 	size(&s.StateQuota, "state-quota", 4<<30, "Largest size of the embedded state.", "Far above what fits a fleet of thousands; etcd advises at most 8 GiB.")
 	size(&s.MinimumFree, "minimum-free", 256<<20, "Free disk space below which nothing is written any more.", "Two log segments of etcd and room to compact.")
+	text(&s.MemoryLimit, "memory-limit", memoryAuto, "Memory of the process beyond which it collects garbage more often (a soft limit, GOMEMLIMIT): a size, off, or auto: 90% of what its container (cgroup) may use, if that is limited. Spans get a quarter of it at most, unless --traces-memory is set.",
+		"Without it the heap may grow to twice what is alive, and the container is killed. Where GOMEMLIMIT is set, auto leaves it.")
 
 	text(&s.OTLPGRPCListen, "otlp-grpc-listen", ":4317", "Address for traces, metrics and logs of OpenTelemetry by gRPC; empty: closed.",
 		"OpenTelemetry's own. Taken by another program: a warning, unless it was set.")
 	text(&s.OTLPHTTPListen, "otlp-http-listen", ":4318", "The same by HTTP.", "OpenTelemetry's own.")
 	size(&s.TracesMemory, "traces-memory", 512<<20, "Most memory for spans that are not in a block on disk, or in ClickHouse, yet; over it senders are told to wait.",
-		"Four parts of some 270,000 spans: one fills while the others are written.")
+		"Four parts of some 270,000 spans: one fills while the others are written. A quarter of the --memory-limit where that is less.")
 	duration(&s.TracesRetention, "traces-retention", 7*24*time.Hour, "How long traces are kept.", "The last week is what people look into; a span takes some 50 bytes.")
 	size(&s.TracesRetentionSize, "traces-retention-size", 0, "Most disk space for traces; the oldest go first. 0: no bound.", "The disk's --minimum-free holds in any case.")
 	flags.Float64Var(&s.TracesSampleShare, "traces-sample-share", 1, "")

@@ -27,7 +27,7 @@ func (s *Server) openTraces() error {
 		return err
 	}
 	settings := s.settings
-	options := trace.Options{Dir: filepath.Join(s.dataDir, "signals", "traces"), Memory: int64(settings.TracesMemory), Retention: settings.TracesRetention,
+	options := trace.Options{Dir: filepath.Join(s.dataDir, "signals", "traces"), Memory: s.tracesMemory(), Retention: settings.TracesRetention,
 		RetentionSize: int64(settings.TracesRetentionSize), MinFree: int64(settings.MinimumFree), Logger: s.log.With("part", "traces"), Registerer: s.metrics}
 	if settings.TracesSampleShare < 1 {
 		options.Sampling = &trace.Sampling{Share: settings.TracesSampleShare, Slow: settings.TracesSampleSlow}
@@ -50,7 +50,7 @@ func (s *Server) openClickHouse() (traceStore, error) {
 		return nil, fault.New(fault.Invalid, "setting.contradiction", "--traces-sample-share and --traces-retention-size are about traces on this node's disk, not in ClickHouse").At("clickhouse-url").
 			Hinted("leave them out; --traces-retention holds in ClickHouse too")
 	}
-	options := clickhouse.Options{URL: settings.ClickHouseURL, User: settings.ClickHouseUser, Memory: int64(settings.TracesMemory), Retention: settings.TracesRetention,
+	options := clickhouse.Options{URL: settings.ClickHouseURL, User: settings.ClickHouseUser, Memory: s.tracesMemory(), Retention: settings.TracesRetention,
 		Logger: s.log.With("part", "traces"), Registerer: s.metrics}
 	if options.Password, err = secretOf("clickhouse-password-file", settings.ClickHousePassword, settings.ClickHousePasswordFile); err != nil {
 		return nil, err
