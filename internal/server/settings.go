@@ -9,6 +9,7 @@ import (
 
 	"github.com/gantry-platform/gantry/internal/signal/event"
 	"github.com/gantry-platform/gantry/internal/signal/event/kafka"
+	"github.com/gantry-platform/gantry/internal/signal/series"
 )
 
 // Settings are what an operator can set. They come from flags, the environment and a file, in that order; see [Settings.Bind]
@@ -260,8 +261,8 @@ func (s *Settings) Bind() []Setting {
 	text(&s.ClickHousePasswordFile, "clickhouse-password-file", "", "File with that password.", "")
 	text(&s.ClickHouseCA, "clickhouse-ca", "", "PEM file with the authority of that ClickHouse, for https.", "Empty: the system's.")
 
-	duration(&s.MetricsRetention, "metrics-retention", 15*24*time.Hour, "Age at which metrics go, counted from the newest one.", "Two weeks to compare with, and Prometheus's own default.")
-	size(&s.MetricsRetentionSize, "metrics-retention-size", 10<<30, "Most disk space of metrics: the oldest go first. 0: no limit.", "About two weeks of 100,000 series every 15 s, at 1.3 bytes a sample.")
+	duration(&s.MetricsRetention, "metrics-retention", series.DefaultRetention, "Age at which metrics go, counted from the newest one.", "Alerts compare with the last four same weekdays, of which the oldest is 28 days ago.")
+	size(&s.MetricsRetentionSize, "metrics-retention-size", 10<<30, "Most disk space of metrics: the oldest go first. 0: no limit.", "About 30 days of 48,000 series every 15 s, at 1.3 bytes a sample; with more, the oldest go before their age.")
 	number(&s.MetricsSeries, "metrics-series", 1_000_000, "Most series of metrics in memory; those beyond it are dropped, counted and named in the log.", "About 4 GiB.")
 	number(&s.MetricsNamespaceSeries, "metrics-namespace-series", 500_000, "Most of them in one namespace.", "One environment gone wild leaves room for the others.")
 	number(&s.MetricsNameSeries, "metrics-name-series", 100_000, "Most of them of one metric in one namespace.", "10,000 endpoints with ten combinations of the other labels.")

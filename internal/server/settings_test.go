@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 	"pgregory.net/rapid"
 
+	"github.com/gantry-platform/gantry/internal/policy"
 	"github.com/gantry-platform/gantry/internal/server"
 )
 
@@ -86,5 +87,16 @@ func TestTheReferenceNamesEverySetting(t *testing.T) {
 	}
 	if string(stored) != server.Reference() {
 		t.Error("docs/configuration.md is stale: run make generate")
+	}
+}
+
+// TestBaselinesFindTheirWeeks keeps the default age of metrics above what an alert looks back at.
+func TestBaselinesFindTheirWeeks(t *testing.T) {
+	s, err := server.Load("", func(string) string { return "" }, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := policy.BaselineWeeks*7*24*time.Hour + 24*time.Hour; s.MetricsRetention < want {
+		t.Errorf("metrics are kept for %s, and baselines look back %s and a day around it", s.MetricsRetention, want)
 	}
 }

@@ -26,7 +26,7 @@ import (
 type Options struct {
 	// Dir is the folder of the TSDB. It is made when it is not there.
 	Dir string
-	// Retention is the age at which blocks go, counted from the newest sample. Default 15 days.
+	// Retention is the age at which blocks go, counted from the newest sample. Default [DefaultRetention].
 	Retention time.Duration
 	// RetentionSize is the most bytes on disk: the oldest blocks go first. Default 10 GiB. Negative: no limit.
 	RetentionSize int64
@@ -47,6 +47,9 @@ type Options struct {
 	// Upkeep is how often chunks are moved out of memory and blocks are cut. Default 1 minute, as Prometheus has it.
 	Upkeep time.Duration
 }
+
+// DefaultRetention holds what a baseline of an alert looks back at: the last four same weekdays, of which the oldest is 28 days ago.
+const DefaultRetention = 30 * 24 * time.Hour
 
 // Time that one block covers. Two hours is what Prometheus's users, and its head of one and a half blocks, are used to.
 const blockDuration = 2 * time.Hour
@@ -132,7 +135,7 @@ const defaultStep = time.Minute
 // openTSDB opens it once, with figures and counts that begin anew.
 func (s *Store) openTSDB(options Options) error {
 	o := tsdb.DefaultOptions()
-	retention := orDefault(options.Retention, 15*24*time.Hour)
+	retention := orDefault(options.Retention, DefaultRetention)
 	o.RetentionDuration = retention.Milliseconds()
 	o.MaxBytes = max(orDefault(options.RetentionSize, 10<<30), 0)
 	o.MinBlockDuration = blockDuration.Milliseconds()
