@@ -28,7 +28,8 @@ func (s *Server) openSeries() error {
 		size = -1
 	}
 	options := series.Options{Dir: dir, Retention: s.settings.MetricsRetention, RetentionSize: size, Node: s.store.Self().Name,
-		Limits: series.Limits{Series: s.settings.MetricsSeries, NamespaceSeries: s.settings.MetricsNamespaceSeries, NameSeries: s.settings.MetricsNameSeries},
+		Limits: series.Limits{Series: s.settings.MetricsSeries, NamespaceSeries: s.settings.MetricsNamespaceSeries, NameSeries: s.settings.MetricsNameSeries,
+			Deltas: s.settings.MetricsDeltaSeries},
 		Logger: s.log.With("part", "series"), Registerer: s.metrics, MinimumFree: uint64(s.settings.MinimumFree)}
 	if s.cluster != nil {
 		options.Peers = seriesPeers{s}
@@ -165,7 +166,7 @@ func (s *Settings) completeMetrics() error {
 		return fault.New(fault.Invalid, "setting.bad_value", "a scrape may take %s at most, its interval, not %s", s.ScrapeInterval, s.ScrapeTimeout).At("scrape-timeout").
 			Hinted("leave it out: two thirds of the interval")
 	}
-	for name, n := range map[string]int{"metrics-series": s.MetricsSeries, "metrics-namespace-series": s.MetricsNamespaceSeries, "metrics-name-series": s.MetricsNameSeries,
+	for name, n := range map[string]int{"metrics-series": s.MetricsSeries, "metrics-namespace-series": s.MetricsNamespaceSeries, "metrics-name-series": s.MetricsNameSeries, "metrics-delta-series": s.MetricsDeltaSeries,
 		"scrape-samples": s.ScrapeSamples} {
 		if n < 1 {
 			return fault.New(fault.Invalid, "setting.bad_value", "%d is too few", n).At(name).Hinted("leave it out for its default")

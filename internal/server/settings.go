@@ -76,6 +76,7 @@ type Settings struct {
 	MetricsSeries           int
 	MetricsNamespaceSeries  int
 	MetricsNameSeries       int
+	MetricsDeltaSeries      int
 	ScrapeInterval          time.Duration
 	ScrapeTimeout           time.Duration
 	ScrapeSamples           int
@@ -266,6 +267,7 @@ func (s *Settings) Bind() []Setting {
 	number(&s.MetricsSeries, "metrics-series", 1_000_000, "Most series of metrics in memory; those beyond it are dropped, counted and named in the log.", "About 4 GiB.")
 	number(&s.MetricsNamespaceSeries, "metrics-namespace-series", 500_000, "Most of them in one namespace.", "One environment gone wild leaves room for the others.")
 	number(&s.MetricsNameSeries, "metrics-name-series", 100_000, "Most of them of one metric in one namespace.", "10,000 endpoints with ten combinations of the other labels.")
+	number(&s.MetricsDeltaSeries, "metrics-delta-series", 100_000, "Most series that are summed up from OTLP metrics of delta temporality.", "Some 20 MiB of counters, some 300 MiB if all were full native histograms.")
 	duration(&s.ScrapeInterval, "scrape-interval", 15*time.Second, "How often the metrics of each instance that shows some are scraped, and the server's own kept.",
 		"Four points in the minute over which rates are looked at.")
 	duration(&s.ScrapeTimeout, "scrape-timeout", 0, "How long one scrape may take.", "0: two thirds of the interval.")

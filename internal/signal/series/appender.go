@@ -29,16 +29,18 @@ const (
 	reasonLate      = "late"
 	reasonDuplicate = "duplicate"
 	reasonDelta     = "delta"
-	reasonInvalid   = "invalid"
-	reasonDisk      = "disk_full"
-	reasonCommit    = "commit"
-	reasonExemplar  = "exemplar"
+	// reasonDeltaSeries: as many totals of deltas are kept as may be.
+	reasonDeltaSeries = "delta_limit"
+	reasonInvalid     = "invalid"
+	reasonDisk        = "disk_full"
+	reasonCommit      = "commit"
+	reasonExemplar    = "exemplar"
 )
 
 // Reasons are all words by which samples are counted as dropped.
 func Reasons() []string {
 	return []string{reasonSeries, reasonNamespace, reasonName, reasonLabels, reasonLabelSize, reasonEncoding, reasonBuckets, reasonFuture,
-		reasonLate, reasonDuplicate, reasonDelta, reasonInvalid, reasonDisk, reasonCommit, reasonExemplar}
+		reasonLate, reasonDuplicate, reasonDelta, reasonDeltaSeries, reasonInvalid, reasonDisk, reasonCommit, reasonExemplar}
 }
 
 // batch is what both kinds of appenders share: one transaction on the TSDB.

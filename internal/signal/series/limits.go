@@ -21,6 +21,8 @@ type Limits struct {
 	Future time.Duration
 	// Late is how far behind the newest sample of its series' neighbours a sample may be. Default 10 minutes: retries of clients and of collectors after an outage.
 	Late time.Duration
+	// Deltas are the series that are summed up from delta temporality. Default 100,000: some 20 MiB of counters, some 300 MiB if all were full native histograms.
+	Deltas int
 	// Exemplars kept in memory, the newest. Default 50,000: about 10 MiB.
 	Exemplars int
 }
@@ -43,6 +45,7 @@ func (l Limits) withDefaults() Limits {
 	l.Buckets = orDefault(l.Buckets, 320)
 	l.Future = orDefault(l.Future, 10*time.Minute)
 	l.Late = orDefault(l.Late, 10*time.Minute)
+	l.Deltas = orDefault(l.Deltas, 100_000)
 	l.Exemplars = orDefault(l.Exemplars, 50_000)
 	return l
 }

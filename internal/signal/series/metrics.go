@@ -41,6 +41,7 @@ func newMetrics(s *Store, registerer prometheus.Registerer) *metrics {
 	}
 	registerer.MustRegister(m.samples, drops, m.queries, m.upkeepFailed, m.peersFailed, tsdbFigures{s.inner},
 		gauge("gantry_series_limit", "Series that may be in memory.", func() float64 { return float64(s.limits.Series) }),
+		gauge("gantry_series_delta_totals", "Series that are summed up from deltas.", func() float64 { return float64(s.deltas.size()) }),
 		gauge("gantry_series_queries_waiting", "Queries that wait for their turn.", func() float64 { return float64(s.gate.waiting()) }),
 		gauge("gantry_series_queries_running", "Queries that are worked out.", func() float64 { return float64(s.gate.running()) }),
 		gauge("gantry_series_sealed", "1 when nothing is written until a restart.", func() float64 {

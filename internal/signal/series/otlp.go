@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/config"
 	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
@@ -29,8 +31,8 @@ const oldest = 2 * time.Hour
 
 // WriteOTLP takes metrics of OpenTelemetry into a namespace, named as Prometheus's own translation names them: http.server.duration in seconds
 // becomes http_server_duration_seconds, sums end in _total, explicit histograms are classic ones, exponential histograms native ones. The resource's service.name
-// becomes the label service, service.instance.id instance, and target_info has all its attributes. Delta temporality is refused: what it counts from is in
-// the sender's memory, and a node sees only a part of its requests.
+// becomes the label service, service.instance.id instance, and target_info has all its attributes. Deltas are summed up to series with the label node; see
+// [deltas].
 //
 // Rejected counts data points that were not taken, with a reason for the first kinds of them; the rest is kept. The error is for the whole: nothing is kept, and fault.Unavailable may be
 // tried again. The metrics are the store's: it removes points from them.
@@ -39,14 +41,21 @@ func (s *Store) WriteOTLP(ctx context.Context, namespace string, metrics pmetric
 		s.metrics.dropped(reasonDisk, metrics.DataPointCount())
 		return 0, "", err
 	}
-	sieve := &sieve{now: s.now(), future: s.limits.Future}
+	sieve := &sieve{now: s.now(), future: s.limits.Future, deltas: pmetric.NewMetrics()}
 	sieve.metrics(metrics)
 	for reason, n := range sieve.counts {
 		s.metrics.dropped(reason, n)
 	}
+	rejectable := metrics.DataPointCount() + sieve.deltas.DataPointCount() + sieve.rejected
 	appender := &otlpAppender{builder: labels.NewBuilder(labels.EmptyLabels())}
 	appender.inletAppender = s.Into(namespace).Passing(func(err error) { sieve.reject(1, err.Error()) }).AppenderV2(ctx).(*inletAppender)
 	converted := convert(ctx, appender, metrics)
+	if sieve.deltas.MetricCount() > 0 {
+		s.deltas.mu.Lock()
+		defer s.deltas.mu.Unlock()
+		appender.totals = s.deltas.accumulate(s.node)
+		converted = append(converted, convert(ctx, appender, sieve.deltas)...)
+	}
 	if fatal := appender.fatal; fatal != nil || ctx.Err() != nil {
 		err = errors.Join(appender.Rollback(), ctx.Err(), fatal)
 		if f, ok := fault.As(fatal); ok {
@@ -64,7 +73,11 @@ func (s *Store) WriteOTLP(ctx context.Context, namespace string, metrics pmetric
 		}
 		return 0, "", fault.New(fault.Unavailable, "series.not_written", "the metrics could not be written").Hinted("send them again; the server's log says why").Because(err)
 	}
-	return sieve.rejected, sieve.why, nil
+	if appender.totals != nil {
+		appender.totals.keep()
+	}
+	// A histogram is several samples and one point.
+	return min(sieve.rejected, rejectable), sieve.why, nil
 }
 
 // convert runs Prometheus's translation and gives what it could not translate.
@@ -98,7 +111,9 @@ func flatten(err error) []error {
 type otlpAppender struct {
 	*inletAppender
 	builder *labels.Builder
-	fatal   error
+	// totals is set while what is appended are deltas.
+	totals *accumulator
+	fatal  error
 }
 
 func (a *otlpAppender) Append(ref storage.SeriesRef, l labels.Labels, st, t int64, v float64, h *histogram.Histogram, fh *histogram.FloatHistogram, opts storage.AppendV2Options) (storage.SeriesRef, error) {
@@ -109,7 +124,12 @@ func (a *otlpAppender) Append(ref storage.SeriesRef, l labels.Labels, st, t int6
 		}
 		l = a.builder.Del(promotedLabel).Set(serviceLabel, service).Labels()
 	}
-	ref, err := a.inletAppender.Append(ref, l, st, t, v, h, fh, opts)
+	var err error
+	if a.totals != nil && l.Get(model.MetricNameLabel) != targetInfo {
+		ref, err = a.totals.append(a, l, st, t, v, h, opts)
+	} else {
+		ref, err = a.inletAppender.Append(ref, l, st, t, v, h, fh, opts)
+	}
 	var partial *storage.AppendPartialError
 	switch {
 	case err == nil, errors.As(err, &partial): // the sample was taken; its exemplars are counted
@@ -131,6 +151,9 @@ type sieve struct {
 	reasons  int
 	why      string
 	counts   map[string]int
+	// deltas are the metrics that are to be summed up, with their resources and scopes. scope is where the next one belongs, made when there is one.
+	deltas pmetric.Metrics
+	scope  func() pmetric.MetricSlice
 }
 
 // maxReasons are the reasons that an answer gives.
@@ -159,11 +182,24 @@ func (s *sieve) drop(n int, reason, why string) {
 
 func (s *sieve) metrics(all pmetric.Metrics) {
 	for i := range all.ResourceMetrics().Len() {
-		scopes := all.ResourceMetrics().At(i).ScopeMetrics()
+		resource := all.ResourceMetrics().At(i)
+		scopes := resource.ScopeMetrics()
 		for j := range scopes.Len() {
+			s.scope = sync.OnceValue(func() pmetric.MetricSlice { return s.scopeLike(resource, scopes.At(j)) })
 			scopes.At(j).Metrics().RemoveIf(s.metric)
 		}
 	}
+}
+
+// scopeLike makes a place for deltas.
+func (s *sieve) scopeLike(resource pmetric.ResourceMetrics, scope pmetric.ScopeMetrics) pmetric.MetricSlice {
+	ours := s.deltas.ResourceMetrics().AppendEmpty()
+	resource.Resource().CopyTo(ours.Resource())
+	ours.SetSchemaUrl(resource.SchemaUrl())
+	like := ours.ScopeMetrics().AppendEmpty()
+	scope.Scope().CopyTo(like.Scope())
+	like.SetSchemaUrl(scope.SchemaUrl())
+	return like.Metrics()
 }
 
 // metric tells whether a metric goes as a whole, after its points of impossible times went.
@@ -193,10 +229,14 @@ func (s *sieve) metric(m pmetric.Metric) bool {
 	default:
 		return true // a metric without data
 	}
-	if temporality == pmetric.AggregationTemporalityCumulative {
+	switch temporality {
+	case pmetric.AggregationTemporalityCumulative:
 		return false
+	case pmetric.AggregationTemporalityDelta:
+		s.takeDelta(m)
+	default:
+		s.drop(points, reasonDelta, fmt.Sprintf("metric %s does not say whether it is cumulative or delta", shorten(m.Name())))
 	}
-	s.drop(points, reasonDelta, fmt.Sprintf("metric %s is delta: set OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE=cumulative", shorten(m.Name())))
 	return true
 }
 

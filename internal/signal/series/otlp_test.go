@@ -136,7 +136,7 @@ func TestMetricsThatCannotBeTaken(t *testing.T) {
 		delta := all.AppendEmpty()
 		delta.SetName("delta")
 		sum := delta.SetEmptySum()
-		sum.SetAggregationTemporality(pmetric.AggregationTemporalityDelta)
+		sum.SetAggregationTemporality(pmetric.AggregationTemporalityUnspecified)
 		sum.DataPoints().AppendEmpty().SetTimestamp(at)
 		sum.DataPoints().AppendEmpty().SetTimestamp(at)
 		flood := all.AppendEmpty()
@@ -177,6 +177,10 @@ func FuzzOTLP(f *testing.F) {
 	now := time.Now()
 	encoded, err := (&pmetric.ProtoMarshaler{}).MarshalMetrics(otlp(now, everyKind))
 	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(encoded)
+	if encoded, err = (&pmetric.ProtoMarshaler{}).MarshalMetrics(delta(now.Add(-time.Second), now, 3)); err != nil {
 		f.Fatal(err)
 	}
 	f.Add(encoded)

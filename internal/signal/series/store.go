@@ -71,6 +71,7 @@ type Store struct {
 	gate        *gate
 	cardinality *cardinality
 	catalogue   catalogue
+	deltas      *deltas
 	peers       Peers
 	answers     chan struct{}
 	metrics     *metrics
@@ -101,6 +102,7 @@ func Open(options Options) (*Store, error) {
 	s := &Store{dir: options.Dir, node: options.Node, limits: options.Limits.withDefaults(), query: options.Query.withDefaults(),
 		log: options.Logger, now: options.Now, diskFree: options.DiskFree, minimumFree: orDefault(options.MinimumFree, 256<<20),
 		peers: options.Peers, answers: make(chan struct{}, peerAnswers)}
+	s.deltas = newDeltas(s.limits.Deltas)
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}

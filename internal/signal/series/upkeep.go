@@ -26,6 +26,7 @@ func (s *Store) upkeep(ctx context.Context, every time.Duration) {
 		case <-ticker.C:
 		}
 		s.cardinality.forget(s.now().Add(-dropMemory))
+		s.deltas.forget(s.now().Add(-deltaMemory))
 		if err := s.maintain(ctx); err != nil && ctx.Err() == nil {
 			s.metrics.upkeepFailed.Inc()
 			s.log.Warn("the upkeep of metrics failed; it is tried again", "error", err)
