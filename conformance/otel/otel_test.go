@@ -306,6 +306,57 @@ func TestGo(t *testing.T) {
 	}
 }
 
+// TestGoDelta sends several exports of delta temporality, as OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE asks for: what is asked for is the total. What goes up and
+// down stays cumulative by the SDK's own rule.
+func TestGoDelta(t *testing.T) {
+	s := newTarget(t)
+	for _, preference := range []string{"delta", "lowmemory"} {
+		t.Run(preference, func(t *testing.T) {
+			t.Setenv("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", preference)
+			ctx, order := t.Context(), "o-"+preference
+			_, exporter, _, err := s.exporters(ctx, "grpc")
+			if err != nil {
+				t.Fatal(err)
+			}
+			of := resource.NewSchemaless(attribute.String("service.name", "go-"+preference), attribute.String("service.instance.id", "i-1"))
+			exponential := sdkmetric.NewView(sdkmetric.Instrument{Name: "conformance.size"}, sdkmetric.Stream{Aggregation: sdkmetric.AggregationBase2ExponentialHistogram{MaxSize: 160, MaxScale: 20}})
+			provider := sdkmetric.NewMeterProvider(sdkmetric.WithResource(of), sdkmetric.WithReader(sdkmetric.NewPeriodicReader(exporter)), sdkmetric.WithView(exponential))
+			meter := provider.Meter("conformance")
+			counter, err1 := meter.Int64Counter("conformance.requests")
+			level, err2 := meter.Int64UpDownCounter("conformance.level")
+			duration, err3 := meter.Float64Histogram("conformance.duration", metric.WithUnit("s"))
+			size, err4 := meter.Float64Histogram("conformance.size")
+			if err := errors.Join(err1, err2, err3, err4); err != nil {
+				t.Fatal(err)
+			}
+			of1 := metric.WithAttributes(attribute.String("order.no", order))
+			for i := range 4 {
+				counter.Add(ctx, int64(i+1), of1)
+				level.Add(ctx, 2, of1)
+				duration.Record(ctx, 0.2, of1)
+				size.Record(ctx, float64(int(1)<<i), of1)
+				if err := provider.ForceFlush(ctx); err != nil { // what is refused in part is an error here
+					t.Fatal(err)
+				}
+			}
+			if err := provider.Shutdown(ctx); err != nil {
+				t.Fatal(err)
+			}
+			for expression, want := range map[string]string{"sum(conformance_requests_total{%s})": "10", "sum(conformance_level{%s})": "8", "sum(conformance_duration_seconds_count{%s})": "4",
+				"histogram_count(sum(conformance_size{%s}))": "4", "histogram_sum(sum(conformance_size{%s}))": "15"} {
+				expression = fmt.Sprintf(expression, `order_no="`+order+`"`)
+				harness.Eventually(t, patience, expression, func() error {
+					value, err := s.query(expression)
+					if err == nil && value != want {
+						err = fmt.Errorf("it is %s, want %s", value, want)
+					}
+					return err
+				})
+			}
+		})
+	}
+}
+
 // A token that may not send is refused in a way that the SDK says.
 func TestRefusedToken(t *testing.T) {
 	s := newTarget(t)
