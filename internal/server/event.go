@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"encoding/hex"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -150,6 +151,7 @@ func (s *Server) feedChanges() {
 
 func (s *Server) feedReleases(began time.Time) {
 	ctx := access.NewContext(s.running, access.System("feed of changes"))
+	behind := feedBehind{log: s.log, what: "documents"}
 	for {
 		select {
 		case <-ctx.Done():
@@ -161,8 +163,12 @@ func (s *Server) feedReleases(began time.Time) {
 			s.log.Warn("changes of documents are missing in the feed: too many at once", "changes", lost)
 		}
 		for _, ref := range refs {
-			if err := s.feedRelease(ctx, ref, began); err != nil && ctx.Err() == nil {
-				s.log.Warn("changes of a document are not in the feed yet", "document", ref.String(), "reason", err)
+			err := s.feedRelease(ctx, ref, began)
+			if ctx.Err() != nil {
+				return
+			}
+			behind.say(err)
+			if err != nil {
 				s.events.feed.observe(ref)
 				select {
 				case <-time.After(feedPause):
@@ -206,7 +212,25 @@ func releaseChange(ref release.Ref, entry *gantryv1.HistoryEntry) event.Event {
 	return e
 }
 
+// feedBehind says once that a feed cannot be written, such as while the disk is full, and once that it goes on: it is tried each second.
+type feedBehind struct {
+	log  *slog.Logger
+	what string
+	now  bool
+}
+
+func (b *feedBehind) say(err error) {
+	switch {
+	case err != nil && !b.now:
+		b.log.Warn("changes are not in the feed yet; they follow when they can be written", "of", b.what, "reason", err)
+	case err == nil && b.now:
+		b.log.Info("the feed of changes goes on", "of", b.what)
+	}
+	b.now = err != nil
+}
+
 func (s *Server) feedInstances(sequence uint64) {
+	behind := feedBehind{log: s.log, what: "instances"}
 	for {
 		moved := s.instances.Changed()
 		changes, next, complete := s.instances.ChangesSince(sequence)
@@ -220,8 +244,11 @@ func (s *Server) feedInstances(sequence uint64) {
 				byNamespace[namespace] = append(byNamespace[namespace], e)
 			}
 		}
-		if err := s.recordAll(byNamespace); err != nil && s.running.Err() == nil {
-			s.log.Warn("changes of instances are not in the feed yet", "reason", err)
+		err := s.recordAll(byNamespace)
+		if s.running.Err() == nil {
+			behind.say(err)
+		}
+		if err != nil && s.running.Err() == nil {
 			moved = nil
 		} else {
 			sequence = next
