@@ -29,6 +29,7 @@ type api struct {
 	access    gantryv1connect.AccessServiceClient
 	traces    gantryv1connect.TraceServiceClient
 	topology  gantryv1connect.TopologyServiceClient
+	events    gantryv1connect.EventServiceClient
 }
 
 // newAPI makes a client of the node at an address, in a network namespace.
@@ -44,6 +45,7 @@ func newAPI(t *testing.T, address, namespace string) *api {
 	a.access = gantryv1connect.NewAccessServiceClient(a.http, a.base, options)
 	a.traces = gantryv1connect.NewTraceServiceClient(a.http, a.base, options)
 	a.topology = gantryv1connect.NewTopologyServiceClient(a.http, a.base, options)
+	a.events = gantryv1connect.NewEventServiceClient(a.http, a.base, options)
 	return a
 }
 

@@ -39,7 +39,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	gantryv1 "github.com/gantry-platform/gantry/sdk/api/gantry/v1"
-	"github.com/gantry-platform/gantry/sdk/api/gantry/v1/gantryv1connect"
 )
 
 // The signals that are sent to a disk until it is full.
@@ -343,11 +342,10 @@ func (n *node) metricRequests(ctx context.Context) (map[string]bool, error) {
 
 // eventIDs follows the log of events to its end. No id may stand there twice.
 func (n *node) eventIDs(ctx context.Context) (map[string]bool, error) {
-	client := gantryv1connect.NewEventServiceClient(n.api.http, n.api.base)
 	there := map[string]bool{}
-	after := uint64(0)
+	after := "" // the beginning
 	for {
-		answer, err := client.Query(ctx, &gantryv1.QueryEventsRequest{Topic: "disk", After: &after, Limit: 200})
+		answer, err := n.api.events.Query(ctx, &gantryv1.QueryEventsRequest{Topic: "disk", After: &after, Limit: 200})
 		if err != nil {
 			return nil, err
 		}

@@ -208,7 +208,22 @@ func (n *node) awaitExit(within time.Duration) (code int, lines string) {
 }
 
 // pause stops the process where it stands, and resume lets it go on.
-func (n *node) pause()  { n.signal(syscall.SIGSTOP) }
+func (n *node) pause() {
+	n.t.Helper()
+	n.signal(syscall.SIGSTOP)
+	// On a busy machine threads of it may run on for a while.
+	eventually(n.t, 10*time.Second, func(context.Context) error {
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", n.process.Process.Pid))
+		for _, thread := range threads {
+			stat, failure := os.ReadFile(thread)
+			if _, state, found := bytes.Cut(stat, []byte(") ")); failure == nil && found && state[0] != 'T' {
+				err = errors.Join(err, fmt.Errorf("%s is %c", thread, state[0]))
+			}
+		}
+		return err
+	})
+}
+
 func (n *node) resume() { n.signal(syscall.SIGCONT) }
 
 // awaitReady waits until the node serves and can write.

@@ -22,6 +22,7 @@ import (
 	"github.com/gantry-platform/gantry/internal/signal"
 	"github.com/gantry-platform/gantry/internal/signal/event"
 	"github.com/gantry-platform/gantry/internal/signal/event/kafka"
+	"github.com/gantry-platform/gantry/internal/signal/fanout"
 	gantryv1 "github.com/gantry-platform/gantry/sdk/api/gantry/v1"
 )
 
@@ -79,6 +80,16 @@ func (s *Server) kafkaConnection() (kafka.Connection, error) {
 		}
 	}
 	return c, nil
+}
+
+// allEvents answers about the events of all nodes.
+func (s *Server) allEvents() *fanout.Events {
+	self := s.store.Self()
+	all := &fanout.Events{Local: fanout.EventNode{ID: self.ID, Name: self.Name, Events: s.events.room}}
+	if s.peers != nil {
+		all.Others = s.peers.EventNodes
+	}
+	return all
 }
 
 // close ends it. The room is closed after those who write into it.

@@ -63,7 +63,8 @@ func (s *Server) servePeers() error {
 		Started: func() bool { return s.ready.Load() || s.stopping.Load() }}
 	traces := &peer.TraceService{Ingest: s.signals.ingest, Traces: s.signals.traces, Started: service.Started}
 	figures := &peer.FiguresService{Red: s.red, Started: service.Started}
-	s.peerServer = peer.NewServer(service, traces, figures, s.cluster.node.ServerTLS())
+	events := &peer.EventService{Events: s.events.room, Started: service.Started}
+	s.peerServer = peer.NewServer(service, traces, figures, events, s.cluster.node.ServerTLS())
 	s.workers.Go(func() {
 		if err := s.peerServer.Serve(s.listeners.peers); err != nil && !s.stopping.Load() {
 			s.fail(err)

@@ -233,7 +233,7 @@ func (s *Server) buildRooms() error {
 	if err := s.buildSignals(); err != nil {
 		return err
 	}
-	apiOptions.Topology, apiOptions.Traces = s.red, s.signals.reader
+	apiOptions.Topology, apiOptions.Traces, apiOptions.FindEvents = s.red, s.signals.reader, s.allEvents()
 	if err := s.buildAlerts(alertChanges{s.events.room}); err != nil {
 		return err
 	}

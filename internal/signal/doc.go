@@ -10,6 +10,7 @@
 //	red      rate, errors, refusals and durations per service, endpoint, edge and instance; topology; ranking of errors
 //	series   metrics: the embedded Prometheus TSDB, PromQL, scraping
 //	event    business events and the feed of changes
+//	fanout   traces and events of all nodes of a cluster
 //	alert    rules over series, grouping, silences, notification, history
 //
 // Flow: a protocol (otlp, zipkin) hands a [Batch] to ingest. Ingest gives the decoded spans to red, which only counts in memory, and
@@ -20,5 +21,5 @@
 // that sends too fast is told so by its own protocol.
 //
 // Imports: the rooms of signal may import this package, access, policy, fault and state, and each other downwards in the order
-// alert, event -> series; ingest -> red, trace, clickhouse -> wire. They never import the nouns instance, release or task: what joins them is wired in server.
+// alert, event -> series; fanout -> event; ingest -> red, trace, clickhouse -> wire. They never import the nouns instance, release or task: what joins them is wired in server.
 package signal

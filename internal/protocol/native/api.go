@@ -14,6 +14,7 @@ import (
 	"github.com/gantry-platform/gantry/internal/signal"
 	"github.com/gantry-platform/gantry/internal/signal/alert"
 	"github.com/gantry-platform/gantry/internal/signal/event"
+	"github.com/gantry-platform/gantry/internal/signal/fanout"
 	"github.com/gantry-platform/gantry/internal/state"
 	gantryv1 "github.com/gantry-platform/gantry/sdk/api/gantry/v1"
 	"github.com/gantry-platform/gantry/sdk/api/gantry/v1/gantryv1connect"
@@ -33,9 +34,12 @@ type Options struct {
 	Access    *access.Manager
 	Instances *instance.Registry
 	Releases  *release.Releaser
-	Events    *event.Room
-	Peers     Peers
-	Logger    *slog.Logger
+	// Events takes events, and knows the feed of changes.
+	Events *event.Room
+	Peers  Peers
+	Logger *slog.Logger
+	// FindEvents answers about events, of all nodes.
+	FindEvents *fanout.Events
 	// Topology answers what services do.
 	Topology Topology
 	// Traces finds traces.

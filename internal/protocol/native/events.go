@@ -2,15 +2,15 @@ package native
 
 import (
 	"context"
-	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/gantry-platform/gantry/internal/access"
 	"github.com/gantry-platform/gantry/internal/fault"
 	"github.com/gantry-platform/gantry/internal/instance"
-	"github.com/gantry-platform/gantry/internal/signal"
+	"github.com/gantry-platform/gantry/internal/protocol/events"
 	"github.com/gantry-platform/gantry/internal/signal/event"
+	"github.com/gantry-platform/gantry/internal/signal/fanout"
 	gantryv1 "github.com/gantry-platform/gantry/sdk/api/gantry/v1"
 )
 
@@ -36,20 +36,20 @@ func (a *API) emit(ctx context.Context, namespace string, events []event.Event) 
 
 func (s *eventService) Emit(ctx context.Context, r *gantryv1.EmitRequest) (*gantryv1.EmitResponse, error) {
 	answer := &gantryv1.EmitResponse{}
-	events := make([]event.Event, 0, len(r.Events))
+	taken := make([]event.Event, 0, len(r.Events))
 	places := make([]int, 0, len(r.Events))
 	for i, message := range r.Events {
-		e, f := eventOf(message)
+		e, f := events.EventOf(message)
 		if f != nil {
 			answer.Refused = append(answer.Refused, refusalOf(i, f))
 			continue
 		}
-		events, places = append(events, e), append(places, i)
+		taken, places = append(taken, e), append(places, i)
 	}
-	if len(events) == 0 && len(answer.Refused) > 0 {
+	if len(taken) == 0 && len(answer.Refused) > 0 {
 		return answer, access.Require(ctx, mayServe, namespaceOr(r.Namespace))
 	}
-	receipt, err := s.api.emit(ctx, r.Namespace, events)
+	receipt, err := s.api.emit(ctx, r.Namespace, taken)
 	if err != nil {
 		return nil, err
 	}
@@ -71,111 +71,32 @@ func refusalOf(index int, f *fault.Error) *gantryv1.EventRefusal {
 	return &gantryv1.EventRefusal{Index: uint32(index), Reason: f.Reason, Message: f.Message, Field: f.Field, Hint: f.Hint}
 }
 
-// eventOf reads an event. The room checks the rest.
-func eventOf(m *gantryv1.BusinessEvent) (event.Event, *fault.Error) {
-	e := event.Event{ID: m.GetId(), Topic: m.GetTopic(), Service: m.GetService(), Instance: m.GetInstance()}
-	if m.GetTime() != nil {
-		e.Time = m.GetTime().AsTime()
-	}
-	if outcome := m.GetOutcome(); outcome != gantryv1.EventOutcome_EVENT_OUTCOME_UNSPECIFIED {
-		e.Outcome = signal.Outcome(outcome - 1)
-		if outcome < 0 || e.Outcome > signal.Failed {
-			return e, fault.New(fault.Invalid, "event.bad_outcome", "%d is no outcome", outcome).At("outcome")
-		}
-	}
-	if f := parseTrace(&e, m.GetTraceId(), m.GetSpanId()); f != nil {
-		return e, f
-	}
-	for key, v := range m.GetFields() {
-		field := signal.Attribute{Key: key}
-		switch v := v.GetValue().(type) {
-		case *gantryv1.FieldValue_Text:
-			field.Value = event.Text(v.Text)
-		case *gantryv1.FieldValue_Boolean:
-			field.Value = event.Bool(v.Boolean)
-		case *gantryv1.FieldValue_Integer:
-			field.Value = event.Int(v.Integer)
-		case *gantryv1.FieldValue_Number:
-			field.Value = event.Double(v.Number)
-		default: // the room refuses it, by its name
-		}
-		e.Fields = append(e.Fields, field)
-	}
-	return e, nil
-}
-
-func parseTrace(e *event.Event, trace, span string) *fault.Error {
-	var ok bool
-	if trace != "" {
-		if e.TraceID, ok = signal.ParseTraceID(trace); !ok {
-			return fault.New(fault.Invalid, "event.bad_trace", "%.40q is no id of a trace", trace).At("trace_id").Hinted("32 hexadecimal digits, not all zero")
-		}
-	}
-	if span != "" {
-		if e.SpanID, ok = signal.ParseSpanID(span); !ok {
-			return fault.New(fault.Invalid, "event.bad_trace", "%.40q is no id of a span", span).At("span_id").Hinted("16 hexadecimal digits, not all zero")
-		}
-	}
-	return nil
-}
-
-func eventMessage(s *event.Stored) *gantryv1.BusinessEvent {
-	m := &gantryv1.BusinessEvent{Id: s.ID, Topic: s.Topic, Time: timestamppb.New(s.Time), Service: s.Service, Instance: s.Instance,
-		Outcome: gantryv1.EventOutcome(s.Outcome + 1), Sequence: s.Sequence, Arrived: timestamppb.New(s.Arrived)}
-	if !s.TraceID.IsZero() {
-		m.TraceId = s.TraceID.String()
-	}
-	if !s.SpanID.IsZero() {
-		m.SpanId = s.SpanID.String()
-	}
-	if len(s.Fields) > 0 {
-		m.Fields = make(map[string]*gantryv1.FieldValue, len(s.Fields))
-	}
-	for _, field := range s.Fields {
-		m.Fields[field.Key] = fieldMessage(field.Value)
-	}
-	return m
-}
-
 func (s *eventService) Query(ctx context.Context, r *gantryv1.QueryEventsRequest) (*gantryv1.QueryEventsResponse, error) {
 	namespace := namespaceOr(r.Namespace)
 	if err := access.Require(ctx, access.View, namespace); err != nil {
 		return nil, err
 	}
-	q := event.Query{Namespace: namespace, Topic: r.Topic, Service: r.Service, Since: momentOf(r.Since), Until: momentOf(r.Until), Limit: limitOf(r.Limit), After: r.After}
-	for _, outcome := range r.Outcomes {
-		if outcome < gantryv1.EventOutcome_EVENT_OUTCOME_SUCCESS || outcome > gantryv1.EventOutcome_EVENT_OUTCOME_FAILED {
-			return nil, fault.New(fault.Invalid, "event.bad_outcome", "%d is no outcome", outcome).At("outcomes")
-		}
-		q.Outcomes = append(q.Outcomes, signal.Outcome(outcome-1))
-	}
-	var e event.Event
-	if f := parseTrace(&e, r.TraceId, ""); f != nil {
-		return nil, f
-	}
-	q.TraceID = e.TraceID
-	for key, text := range r.Fields {
-		q.Fields = append(q.Fields, signal.Match{Key: key, Text: text})
-	}
-	result, err := s.api.Events.Query(ctx, q)
+	q, err := events.QueryOf(namespace, r)
 	if err != nil {
 		return nil, err
 	}
-	answer := &gantryv1.QueryEventsResponse{Next: result.Next, Partial: result.Partial, Truncated: result.Truncated}
-	for i := range result.Events {
-		answer.Events = append(answer.Events, eventMessage(&result.Events[i]))
+	var follow *fanout.Cursor
+	if r.After != nil {
+		place, err := fanout.ParseCursor(*r.After)
+		if err != nil {
+			return nil, err
+		}
+		follow = &place
+	}
+	found, err := s.api.FindEvents.Query(ctx, q, follow)
+	if err != nil {
+		return nil, err
+	}
+	answer := &gantryv1.QueryEventsResponse{Next: found.Next.String(), Partial: found.Partial, MissingNodes: found.Missing, Truncated: found.Truncated}
+	for i := range found.Events {
+		answer.Events = append(answer.Events, events.FromStored(&found.Events[i]))
 	}
 	return answer, nil
-}
-
-// limitOf keeps a number from the wire in the range that the room checks.
-func limitOf(limit uint32) int { return int(min(limit, event.MaxLimit+1)) }
-
-func momentOf(t *timestamppb.Timestamp) time.Time {
-	if t == nil {
-		return time.Time{}
-	}
-	return t.AsTime()
 }
 
 func (s *eventService) Topics(ctx context.Context, r *gantryv1.TopicsRequest) (*gantryv1.TopicsResponse, error) {
@@ -183,13 +104,14 @@ func (s *eventService) Topics(ctx context.Context, r *gantryv1.TopicsRequest) (*
 	if err := access.Require(ctx, access.View, namespace); err != nil {
 		return nil, err
 	}
-	answer := &gantryv1.TopicsResponse{}
-	for _, topic := range s.api.Events.Topics(namespace) {
-		m := &gantryv1.EventTopic{Name: topic.Name, First: timestamppb.New(topic.First), Last: timestamppb.New(topic.Last), Events: topic.Events, Fields: map[string]string{}}
-		for name, kind := range topic.Fields {
-			m.Fields[name] = event.TypeName(kind)
-		}
-		answer.Topics = append(answer.Topics, m)
+	found, err := s.api.FindEvents.Topics(ctx, namespace)
+	if err != nil {
+		return nil, err
+	}
+	answer := &gantryv1.TopicsResponse{MissingNodes: found.Missing}
+	for i := range found.Topics {
+		t := &found.Topics[i]
+		answer.Topics = append(answer.Topics, &gantryv1.EventTopic{Name: t.Name, Fields: t.Fields, First: timestamppb.New(t.First), Last: timestamppb.New(t.Last), Events: t.Events})
 	}
 	return answer, nil
 }
@@ -199,8 +121,8 @@ func (s *eventService) Changes(ctx context.Context, r *gantryv1.ChangesRequest) 
 	if err := access.Require(ctx, access.View, namespace); err != nil {
 		return nil, err
 	}
-	result, err := s.api.Events.Changes(ctx, event.Query{Namespace: namespace, Topic: r.Kind + "*", Service: r.Service, Since: momentOf(r.Since), Until: momentOf(r.Until),
-		Limit: limitOf(r.Limit), After: r.After})
+	result, err := s.api.Events.Changes(ctx, event.Query{Namespace: namespace, Topic: r.Kind + "*", Service: r.Service, Since: events.Moment(r.Since), Until: events.Moment(r.Until),
+		Limit: events.Limit(r.Limit), After: r.After})
 	if err != nil {
 		return nil, err
 	}
@@ -226,19 +148,6 @@ func changeMessage(s *event.Stored) *gantryv1.Change {
 		}
 	}
 	return m
-}
-
-func fieldMessage(v signal.Value) *gantryv1.FieldValue {
-	switch v.Type {
-	case signal.TypeBool:
-		return &gantryv1.FieldValue{Value: &gantryv1.FieldValue_Boolean{Boolean: v.Number != 0}}
-	case signal.TypeInt:
-		return &gantryv1.FieldValue{Value: &gantryv1.FieldValue_Integer{Integer: int64(v.Number)}}
-	case signal.TypeDouble:
-		return &gantryv1.FieldValue{Value: &gantryv1.FieldValue_Number{Number: event.Float(v)}}
-	default:
-		return &gantryv1.FieldValue{Value: &gantryv1.FieldValue_Text{Text: v.Text}}
-	}
 }
 
 // eventEmitter takes events on the gRPC port, where the sessions of the services are that send them. Questions are for the HTTP port.

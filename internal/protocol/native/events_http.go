@@ -12,6 +12,7 @@ import (
 	"github.com/gantry-platform/gantry/internal/access"
 	"github.com/gantry-platform/gantry/internal/fault"
 	"github.com/gantry-platform/gantry/internal/protocol/edge"
+	"github.com/gantry-platform/gantry/internal/protocol/events"
 	"github.com/gantry-platform/gantry/internal/signal"
 	"github.com/gantry-platform/gantry/internal/signal/event"
 )
@@ -93,7 +94,7 @@ func (a *API) takePosted(w http.ResponseWriter, r *http.Request) (*postedAnswer,
 	}
 	answer := &postedAnswer{}
 	traceparent := r.Header.Get("Traceparent")
-	var events []event.Event
+	var taken []event.Event
 	var places []int
 	for i := range posted {
 		e, f := posted[i].event(r.PathValue("topic"), traceparent)
@@ -104,12 +105,12 @@ func (a *API) takePosted(w http.ResponseWriter, r *http.Request) (*postedAnswer,
 			answer.refuse(i, f)
 			continue
 		}
-		events, places = append(events, e), append(places, i)
+		taken, places = append(taken, e), append(places, i)
 	}
-	if len(events) == 0 && len(answer.Refused) > 0 {
+	if len(taken) == 0 && len(answer.Refused) > 0 {
 		return answer, access.Require(ctx, mayServe, edge.NamespaceOf(r))
 	}
-	receipt, err := a.emit(ctx, edge.NamespaceOf(r), events)
+	receipt, err := a.emit(ctx, edge.NamespaceOf(r), taken)
 	if err != nil {
 		return nil, err
 	}
@@ -170,8 +171,11 @@ func (p *postedEvent) event(topic, traceparent string) (event.Event, *fault.Erro
 	if p.TraceID == "" {
 		// What is no traceparent is no reason to lose the event.
 		e.TraceID, e.SpanID = parseTraceparent(traceparent)
-	} else if f := parseTrace(&e, p.TraceID, p.SpanID); f != nil {
-		return e, f
+	} else {
+		var f *fault.Error
+		if e.TraceID, e.SpanID, f = events.ParseTrace(p.TraceID, p.SpanID); f != nil {
+			return e, f
+		}
 	}
 	fields, err := event.DecodeFields(p.Fields)
 	if err != nil {

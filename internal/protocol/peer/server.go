@@ -42,13 +42,14 @@ type Service struct {
 const maxWait = instance.MaxDrainWait + 5*time.Second
 
 // NewServer makes the gRPC server for other nodes.
-func NewServer(service *Service, traces *TraceService, figures *FiguresService, config *tls.Config) *grpc.Server {
+func NewServer(service *Service, traces *TraceService, figures *FiguresService, events *EventService, config *tls.Config) *grpc.Server {
 	server := grpc.NewServer(grpc.Creds(credentials.NewTLS(config)), grpc.MaxRecvMsgSize(ingest.MaxRequest+64<<10),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 10 * time.Second, Timeout: 5 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 2 * time.Second, PermitWithoutStream: true}))
 	peerv1.RegisterPeerServiceServer(server, service)
 	peerv1.RegisterTracePeerServiceServer(server, traces)
 	peerv1.RegisterFiguresPeerServiceServer(server, figures)
+	peerv1.RegisterEventPeerServiceServer(server, events)
 	return server
 }
 

@@ -67,6 +67,8 @@ type Stored struct {
 	Namespace string
 	// Arrived is when this node took it.
 	Arrived time.Time
+	// Node is the name of the node that took it. An answer says it; the log does not.
+	Node string
 }
 
 // Field finds a field.

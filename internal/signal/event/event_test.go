@@ -172,6 +172,48 @@ func TestQuery(t *testing.T) {
 	}
 }
 
+func TestArrivedSince(t *testing.T) {
+	now := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+	room := open(t, t.TempDir(), func(o *event.Options) { o.Now = func() time.Time { return now } })
+	for _, id := range []string{"a", "b", "c"} {
+		emit(t, room, "prod", event.Event{ID: id, Topic: "t", Time: now.Add(-time.Hour)})
+		now = now.Add(time.Second)
+	}
+	after := uint64(0)
+	if got := query(t, room, event.Query{Namespace: "prod", After: &after, ArrivedSince: now.Add(-2 * time.Second)}); !slices.Equal(got, []string{"b", "c"}) {
+		t.Errorf("%q", got)
+	}
+}
+
+// TestWhoFollowsALongLogGetsToItsEnd: a question reads so many segments at most, and the next one goes on where it ended.
+func TestWhoFollowsALongLogGetsToItsEnd(t *testing.T) {
+	room := open(t, t.TempDir(), func(o *event.Options) { event.SmallSegments(o); event.ShortQuestions(o) })
+	filling := fields("filling", strings.Repeat("x", event.MaxText), "more", strings.Repeat("y", event.MaxText), "and", strings.Repeat("z", event.MaxText))
+	for range 4 {
+		batch := make([]event.Event, event.SegmentBytes/(3*event.MaxText)+1)
+		for i := range batch {
+			batch[i] = event.Event{Topic: "t", Fields: filling}
+		}
+		emit(t, room, "prod", batch...)
+	}
+	emit(t, room, "prod", event.Event{ID: "wanted", Topic: "t", Service: "loan"})
+	after, truncated := uint64(0), false
+	for range 3 {
+		result, err := room.Query(t.Context(), event.Query{Namespace: "prod", Service: "loan", After: &after})
+		if err != nil || len(result.Partial) > 0 {
+			t.Fatalf("%+v, %v", result, err)
+		}
+		if len(result.Events) > 0 {
+			if !truncated {
+				t.Error("one question has read the whole log")
+			}
+			return
+		}
+		after, truncated = result.Next, truncated || result.Truncated
+	}
+	t.Error("the last event is never found")
+}
+
 func TestTopicsAreTypedByUse(t *testing.T) {
 	folder := t.TempDir()
 	room := open(t, folder, nil)
@@ -205,12 +247,12 @@ func TestTopicsAreTypedByUse(t *testing.T) {
 	want := map[string]signal.ValueType{"amount": signal.TypeDouble, "grade": signal.TypeString, "new": signal.TypeBool, "later": signal.TypeString}
 	check := func() {
 		t.Helper()
-		topics := room.Topics("prod")
-		if len(topics) != 1 || topics[0].Name != "loan" || topics[0].Events != 5 || !cmp.Equal(topics[0].Fields, want) {
+		topics, err := room.Topics(t.Context(), "prod")
+		if err != nil || len(topics) != 1 || topics[0].Name != "loan" || topics[0].Events != 5 || !cmp.Equal(topics[0].Fields, want) {
 			t.Errorf("%+v", topics)
 		}
-		if got := room.Topics("test"); len(got) > 0 {
-			t.Errorf("another namespace has %+v", got)
+		if got, err := room.Topics(t.Context(), "test"); err != nil || len(got) > 0 {
+			t.Errorf("another namespace has %+v, %v", got, err)
 		}
 	}
 	check()

@@ -23,3 +23,6 @@ const SegmentBytes = 1 << 20
 
 // SmallSegments makes segments of [SegmentBytes].
 func SmallSegments(o *Options) { o.segmentBytes = SegmentBytes }
+
+// ShortQuestions read two segments at most.
+func ShortQuestions(o *Options) { o.maxScanned = 2 }

@@ -37,8 +37,10 @@ type logOptions struct {
 	maxBytes int64
 	// segmentBytes is when a segment is full.
 	segmentBytes int64
-	logger       *slog.Logger
-	now          func() time.Time
+	// maxScanned bounds the segments that one question reads.
+	maxScanned int
+	logger     *slog.Logger
+	now        func() time.Time
 	// needed answers the first sequence number that somebody still has to read; nil: nobody.
 	needed func() uint64
 	// diskFree is the room on the folder's disk, and minimumFree what of it is left to others.

@@ -39,6 +39,8 @@ type Query struct {
 	Limit int
 	// After asks for events behind this sequence number, oldest first, to follow the log. Otherwise the newest come first.
 	After *uint64
+	// ArrivedSince leaves out what came before; the zero value nothing. It is for who follows a log whose place it does not know.
+	ArrivedSince time.Time
 }
 
 // Result is the answer.
@@ -48,11 +50,23 @@ type Result struct {
 	Next uint64
 	// Partial names what could not be read.
 	Partial []string
-	// Truncated: the search ended at its limit of work, and older events may exist.
+	// Truncated: the search ended at its limit of work, and more events may exist: older ones, or those behind Next when following.
 	Truncated bool
 }
 
-func (q *Query) check() error {
+// Reader answers about the business events that one node took. It may be called concurrently.
+type Reader interface {
+	// Query finds events.
+	Query(ctx context.Context, q Query) (Result, error)
+	// Topics are those of a namespace, by name.
+	Topics(ctx context.Context, namespace string) ([]Topic, error)
+}
+
+var _ Reader = (*Room)(nil)
+
+// Check refuses a question that cannot be answered, and fills its defaults. Errors: Invalid "event.no_namespace", "event.bad_limit", "event.bad_range",
+// "event.too_many_conditions".
+func (q *Query) Check() error {
 	switch {
 	case q.Namespace == "":
 		return fault.New(fault.Invalid, "event.no_namespace", "a question names a namespace").At("namespace")
@@ -71,7 +85,7 @@ func (q *Query) check() error {
 
 // may tells whether a segment can hold what is asked for.
 func (q *Query) may(m *meta) bool {
-	if !q.Since.IsZero() && m.Newest.Before(q.Since) || !q.Until.IsZero() && !m.Oldest.Before(q.Until) {
+	if !q.Since.IsZero() && m.Newest.Before(q.Since) || !q.Until.IsZero() && !m.Oldest.Before(q.Until) || m.Arrived.Before(q.ArrivedSince) {
 		return false
 	}
 	if !q.TraceID.IsZero() && !m.Traces.has(q.TraceID) {
@@ -105,7 +119,7 @@ func (q *Query) needles() [][]byte {
 func (q *Query) matches(s *Stored) bool {
 	switch {
 	case s.Namespace != q.Namespace, !q.topic(s.Topic), q.Service != "" && s.Service != q.Service,
-		!q.Since.IsZero() && s.Time.Before(q.Since), !q.Until.IsZero() && !s.Time.Before(q.Until),
+		!q.Since.IsZero() && s.Time.Before(q.Since), !q.Until.IsZero() && !s.Time.Before(q.Until), s.Arrived.Before(q.ArrivedSince),
 		!q.TraceID.IsZero() && s.TraceID != q.TraceID, len(q.Outcomes) > 0 && !slices.Contains(q.Outcomes, s.Outcome):
 		return false
 	}
@@ -119,7 +133,7 @@ func (q *Query) matches(s *Stored) bool {
 
 // find searches a log.
 func (j *journal) find(ctx context.Context, q Query) (Result, error) {
-	if err := q.check(); err != nil {
+	if err := q.Check(); err != nil {
 		return Result{}, err
 	}
 	views := j.view()
@@ -139,8 +153,12 @@ func (j *journal) find(ctx context.Context, q Query) (Result, error) {
 		if follow && v.end <= *q.After || v.known && !q.may(&v.meta) {
 			continue
 		}
-		if scanned++; scanned > maxScanned {
+		if scanned++; scanned > j.maxScanned {
 			result.Truncated = true
+			if follow {
+				// What was not looked at comes with the next question.
+				result.Next = v.segment.number - 1
+			}
 			break
 		}
 		found, err := v.search(ctx, &q, needles, q.Limit-len(result.Events))

@@ -43,7 +43,7 @@ type Options struct {
 	MaxBytes int64
 	// Rate bounds the events of a namespace a second; twice as many may come at once. Default: [DefaultRate].
 	Rate float64
-	// Node names this node in the counters.
+	// Node names this node in the counters and in answers.
 	Node string
 	// MinimumFree is how much of the folder's disk is left to others: under it events are refused as unavailable. Default: [DefaultMinimumFree]. DiskFree
 	// tells the room on that disk in bytes; default: the system is asked.
@@ -56,8 +56,9 @@ type Options struct {
 	Registerer prometheus.Registerer
 	Now        func() time.Time
 
-	// segmentBytes is smaller in tests.
+	// segmentBytes and maxScanned are smaller in tests.
 	segmentBytes int64
+	maxScanned   int
 }
 
 // Room keeps events and changes. Its methods may be called concurrently.
@@ -103,6 +104,9 @@ func Open(o Options) (*Room, error) {
 	if o.segmentBytes <= 0 {
 		o.segmentBytes = segmentBytes
 	}
+	if o.maxScanned <= 0 {
+		o.maxScanned = maxScanned
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -120,7 +124,7 @@ func Open(o Options) (*Room, error) {
 	if err := r.topics.load(); err != nil {
 		o.Logger.Error("the types of topics cannot be read, and are learned anew", "file", r.topics.path, "reason", err)
 	}
-	options := logOptions{segmentBytes: o.segmentBytes, logger: o.Logger, now: o.Now, diskFree: o.DiskFree, minimumFree: o.MinimumFree}
+	options := logOptions{segmentBytes: o.segmentBytes, maxScanned: o.maxScanned, logger: o.Logger, now: o.Now, diskFree: o.DiskFree, minimumFree: o.MinimumFree}
 	business, changes := options, options
 	business.folder, business.maxAge, business.maxBytes, business.needed = filepath.Join(o.Folder, "events"), o.MaxAge, o.MaxBytes, r.neededFrom
 	changes.folder, changes.maxAge, changes.maxBytes = filepath.Join(o.Folder, "changes"), changesAge, changesBytes
@@ -279,13 +283,19 @@ func (r *Room) limiter(namespace string) *rate.Limiter {
 }
 
 // Query finds business events that this node took.
-func (r *Room) Query(ctx context.Context, q Query) (Result, error) { return r.events.find(ctx, q) }
+func (r *Room) Query(ctx context.Context, q Query) (Result, error) {
+	result, err := r.events.find(ctx, q)
+	for i := range result.Events {
+		result.Events[i].Node = r.options.Node
+	}
+	return result, err
+}
 
-// Topics are those of a namespace, by name.
-func (r *Room) Topics(namespace string) []Topic {
+// Topics are those of a namespace that this node knows, by name. It makes no error.
+func (r *Room) Topics(_ context.Context, namespace string) ([]Topic, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.topics.list(namespace)
+	return r.topics.list(namespace), nil
 }
 
 // Record takes changes into the feed, and answers when they are durable. A change whose id is known already is not stored again. Fields that are over a

@@ -110,7 +110,8 @@ func TypeName(t signal.ValueType) string {
 	}
 }
 
-func parseType(name string) (signal.ValueType, bool) {
+// ParseType reads a word of [TypeName].
+func ParseType(name string) (signal.ValueType, bool) {
 	for _, t := range []signal.ValueType{signal.TypeString, signal.TypeBool, signal.TypeInt, signal.TypeDouble} {
 		if TypeName(t) == name {
 			return t, true
@@ -198,7 +199,7 @@ func (t *topics) load() error {
 	for _, r := range records[:min(len(records), maxAllTopics)] {
 		topic := &Topic{Namespace: r.Namespace, Name: r.Name, First: r.First, Last: r.Last, Events: r.Events, Fields: map[string]signal.ValueType{}}
 		for name, kind := range r.Fields {
-			if parsed, ok := parseType(kind); ok {
+			if parsed, ok := ParseType(kind); ok {
 				topic.Fields[name] = parsed
 			}
 		}

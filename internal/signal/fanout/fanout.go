@@ -1,15 +1,15 @@
-// Package fanout reads traces of a whole cluster: each node keeps a part, and [Reader] asks all of them side by side.
+// Package fanout reads the traces and the business events of a whole cluster: each node keeps a part, and [Reader] and [Events] ask all of them side by side.
 //
-// A node that does not answer is named in the answer's Partial, and makes no error: what the others know is worth having.
+// A node that does not answer is named in the answer, and makes no error: what the others know is worth having.
 //
-// It imports signal alone.
+// It imports signal and signal/event.
 package fanout
 
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
-	"sync"
 
 	"github.com/gantry-platform/gantry/internal/signal"
 )
@@ -18,40 +18,27 @@ import (
 type Reader struct {
 	// Local is this node's own store.
 	Local signal.TraceReader
-	// Others are those of the other live nodes, by their names. It may be called concurrently.
+	// Others are those of the other nodes of the cluster, by their names; one that is not there answers with an error at once. It may be called concurrently.
 	Others func() map[string]signal.TraceReader
 }
 
 var _ signal.TraceReader = (*Reader)(nil)
 
-// ask calls f for the local store and the others. An error of the local one is the question's; of another, its name is in missing, sorted.
-func ask[T any](ctx context.Context, r *Reader, f func(context.Context, signal.TraceReader) (T, error)) (answers []T, missing []string, err error) {
-	var mu sync.Mutex
-	var all sync.WaitGroup
-	for name, other := range r.Others() {
-		all.Go(func() {
-			answer, err := f(ctx, other)
-			mu.Lock()
-			defer mu.Unlock()
-			if err != nil {
-				missing = append(missing, "node "+name)
-				return
-			}
-			answers = append(answers, answer)
-		})
-	}
-	local, err := f(ctx, r.Local)
-	all.Wait()
+// all asks this node and the others. What did not answer is named in missing.
+func all[T any](ctx context.Context, r *Reader, f func(context.Context, signal.TraceReader) (T, error)) (answers []T, missing []string, err error) {
+	own, others, missing, err := ask(ctx, r.Local, r.Others(), f)
 	if err != nil {
 		return nil, nil, err
 	}
-	slices.Sort(missing)
-	return append(answers, local), missing, nil
+	for i := range missing {
+		missing[i] = "node " + missing[i]
+	}
+	return append(slices.Collect(maps.Values(others)), own), missing, nil
 }
 
 // Trace implements [signal.TraceReader]. A trace is on one node, but for what came while that one was away.
 func (r *Reader) Trace(ctx context.Context, namespace string, id signal.TraceID, within signal.Range) (signal.Trace, error) {
-	answers, missing, err := ask(ctx, r, func(ctx context.Context, one signal.TraceReader) (signal.Trace, error) {
+	answers, missing, err := all(ctx, r, func(ctx context.Context, one signal.TraceReader) (signal.Trace, error) {
 		return one.Trace(ctx, namespace, id, within)
 	})
 	out := signal.Trace{Partial: missing}
@@ -65,7 +52,7 @@ func (r *Reader) Trace(ctx context.Context, namespace string, id signal.TraceID,
 
 // Search implements [signal.TraceReader].
 func (r *Reader) Search(ctx context.Context, q signal.TraceQuery) (signal.SearchResult, error) {
-	answers, missing, err := ask(ctx, r, func(ctx context.Context, one signal.TraceReader) (signal.SearchResult, error) {
+	answers, missing, err := all(ctx, r, func(ctx context.Context, one signal.TraceReader) (signal.SearchResult, error) {
 		return one.Search(ctx, q)
 	})
 	out := signal.SearchResult{Partial: missing}
@@ -106,11 +93,11 @@ func (r *Reader) Endpoints(ctx context.Context, namespace, service string, kind 
 }
 
 func (r *Reader) union(ctx context.Context, f func(context.Context, signal.TraceReader) ([]string, error)) ([]string, error) {
-	answers, _, err := ask(ctx, r, f)
-	var all []string
+	answers, _, err := all(ctx, r, f)
+	var names []string
 	for _, a := range answers {
-		all = append(all, a...)
+		names = append(names, a...)
 	}
-	slices.Sort(all)
-	return slices.Compact(all), err
+	slices.Sort(names)
+	return slices.Compact(names), err
 }

@@ -211,9 +211,10 @@ type BusinessEvent struct {
 	SpanId  string `protobuf:"bytes,8,opt,name=span_id,json=spanId,proto3" json:"span_id,omitempty"`
 	// At most 64. A field has the type of its first value in the topic; integers fit where doubles were seen.
 	Fields map[string]*FieldValue `protobuf:"bytes,9,rep,name=fields,proto3" json:"fields,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Set by the server: the place in the log of the node, and when it came there.
+	// Set by the server: the name of the node that took it, the place in the log of that node, and when it came there.
 	Sequence      uint64                 `protobuf:"varint,10,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	Arrived       *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=arrived,proto3" json:"arrived,omitempty"`
+	Node          string                 `protobuf:"bytes,12,opt,name=node,proto3" json:"node,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -323,6 +324,13 @@ func (x *BusinessEvent) GetArrived() *timestamppb.Timestamp {
 		return x.Arrived
 	}
 	return nil
+}
+
+func (x *BusinessEvent) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
 }
 
 type EmitRequest struct {
@@ -534,10 +542,11 @@ type QueryEventsRequest struct {
 	TraceId  string         `protobuf:"bytes,7,opt,name=trace_id,json=traceId,proto3" json:"trace_id,omitempty"`
 	// All of these, as text: numbers in decimal, booleans as true and false.
 	Fields map[string]string `protobuf:"bytes,8,rep,name=fields,proto3" json:"fields,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Default 100, at most 1000.
+	// Default 100, at most 1000, of all nodes together.
 	Limit uint32 `protobuf:"varint,9,opt,name=limit,proto3" json:"limit,omitempty"`
-	// Follow the log: events behind this sequence number, oldest first. Unset: the newest first.
-	After         *uint64 `protobuf:"varint,10,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// Follow the logs: events behind this place, which is the next of an answer, oldest first; empty is the beginning. What a node takes while it does not
+	// answer comes when it does again. Unset: the newest first.
+	After         *string `protobuf:"bytes,11,opt,name=after,proto3,oneof" json:"after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -635,22 +644,26 @@ func (x *QueryEventsRequest) GetLimit() uint32 {
 	return 0
 }
 
-func (x *QueryEventsRequest) GetAfter() uint64 {
+func (x *QueryEventsRequest) GetAfter() string {
 	if x != nil && x.After != nil {
 		return *x.After
 	}
-	return 0
+	return ""
 }
 
 type QueryEventsResponse struct {
-	state  protoimpl.MessageState `protogen:"open.v1"`
-	Events []*BusinessEvent       `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
-	// after of the next request, to follow.
-	Next uint64 `protobuf:"varint,2,opt,name=next,proto3" json:"next,omitempty"`
-	// What could not be read.
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the order in which they came: the newest first, or the oldest when they are followed. An event that two nodes took, because its sender was not sure, is
+	// there once.
+	Events []*BusinessEvent `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
+	// What could not be read of the logs of nodes that did answer.
 	Partial []string `protobuf:"bytes,3,rep,name=partial,proto3" json:"partial,omitempty"`
 	// The search ended at its limit of work; older events may exist.
-	Truncated     bool `protobuf:"varint,4,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	Truncated bool `protobuf:"varint,4,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	// after of the next request, to follow. It means something to the cluster alone.
+	Next string `protobuf:"bytes,5,opt,name=next,proto3" json:"next,omitempty"`
+	// Nodes of the cluster that did not answer, by name: events that they took are missing.
+	MissingNodes  []string `protobuf:"bytes,6,rep,name=missing_nodes,json=missingNodes,proto3" json:"missing_nodes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -692,13 +705,6 @@ func (x *QueryEventsResponse) GetEvents() []*BusinessEvent {
 	return nil
 }
 
-func (x *QueryEventsResponse) GetNext() uint64 {
-	if x != nil {
-		return x.Next
-	}
-	return 0
-}
-
 func (x *QueryEventsResponse) GetPartial() []string {
 	if x != nil {
 		return x.Partial
@@ -711,6 +717,20 @@ func (x *QueryEventsResponse) GetTruncated() bool {
 		return x.Truncated
 	}
 	return false
+}
+
+func (x *QueryEventsResponse) GetNext() string {
+	if x != nil {
+		return x.Next
+	}
+	return ""
+}
+
+func (x *QueryEventsResponse) GetMissingNodes() []string {
+	if x != nil {
+		return x.MissingNodes
+	}
+	return nil
 }
 
 type TopicsRequest struct {
@@ -759,8 +779,11 @@ func (x *TopicsRequest) GetNamespace() string {
 }
 
 type TopicsResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Topics        []*EventTopic          `protobuf:"bytes,1,rep,name=topics,proto3" json:"topics,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// By name.
+	Topics []*EventTopic `protobuf:"bytes,1,rep,name=topics,proto3" json:"topics,omitempty"`
+	// Nodes of the cluster that did not answer, by name: events that they took are not counted.
+	MissingNodes  []string `protobuf:"bytes,2,rep,name=missing_nodes,json=missingNodes,proto3" json:"missing_nodes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -802,14 +825,22 @@ func (x *TopicsResponse) GetTopics() []*EventTopic {
 	return nil
 }
 
+func (x *TopicsResponse) GetMissingNodes() []string {
+	if x != nil {
+		return x.MissingNodes
+	}
+	return nil
+}
+
 type EventTopic struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// string, bool, int or double, by field.
+	// string, bool, int or double, by field. Each node learns the types of what it takes: where two nodes learned different ones, both stand there, such as
+	// "int|string".
 	Fields map[string]string      `protobuf:"bytes,2,rep,name=fields,proto3" json:"fields,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	First  *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=first,proto3" json:"first,omitempty"`
 	Last   *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=last,proto3" json:"last,omitempty"`
-	// Since the node asked knows the topic.
+	// Of all nodes together, since each knows the topic.
 	Events        uint64 `protobuf:"varint,5,opt,name=events,proto3" json:"events,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -892,7 +923,7 @@ type ChangesRequest struct {
 	Kind string `protobuf:"bytes,5,opt,name=kind,proto3" json:"kind,omitempty"`
 	// Default 100, at most 1000.
 	Limit uint32 `protobuf:"varint,6,opt,name=limit,proto3" json:"limit,omitempty"`
-	// Follow the feed, as in QueryEventsRequest.
+	// Follow the feed of the node that is asked: changes behind this sequence number, oldest first. Unset: the newest first.
 	After         *uint64 `protobuf:"varint,7,opt,name=after,proto3,oneof" json:"after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1171,7 +1202,7 @@ const file_gantry_v1_event_proto_rawDesc = "" +
 	"\aboolean\x18\x02 \x01(\bH\x00R\aboolean\x12\x1a\n" +
 	"\ainteger\x18\x03 \x01(\x03H\x00R\ainteger\x12\x18\n" +
 	"\x06number\x18\x04 \x01(\x01H\x00R\x06numberB\a\n" +
-	"\x05value\"\xe4\x03\n" +
+	"\x05value\"\xf8\x03\n" +
 	"\rBusinessEvent\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05topic\x18\x02 \x01(\tR\x05topic\x12.\n" +
@@ -1184,7 +1215,8 @@ const file_gantry_v1_event_proto_rawDesc = "" +
 	"\x06fields\x18\t \x03(\v2$.gantry.v1.BusinessEvent.FieldsEntryR\x06fields\x12\x1a\n" +
 	"\bsequence\x18\n" +
 	" \x01(\x04R\bsequence\x124\n" +
-	"\aarrived\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\aarrived\x1aP\n" +
+	"\aarrived\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\aarrived\x12\x12\n" +
+	"\x04node\x18\f \x01(\tR\x04node\x1aP\n" +
 	"\vFieldsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12+\n" +
 	"\x05value\x18\x02 \x01(\v2\x15.gantry.v1.FieldValueR\x05value:\x028\x01\"]\n" +
@@ -1200,7 +1232,7 @@ const file_gantry_v1_event_proto_rawDesc = "" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x18\n" +
 	"\amessage\x18\x03 \x01(\tR\amessage\x12\x14\n" +
 	"\x05field\x18\x04 \x01(\tR\x05field\x12\x12\n" +
-	"\x04hint\x18\x05 \x01(\tR\x04hint\"\xcf\x03\n" +
+	"\x04hint\x18\x05 \x01(\tR\x04hint\"\xd5\x03\n" +
 	"\x12QueryEventsRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x14\n" +
 	"\x05topic\x18\x02 \x01(\tR\x05topic\x12\x18\n" +
@@ -1211,21 +1243,23 @@ const file_gantry_v1_event_proto_rawDesc = "" +
 	"\btrace_id\x18\a \x01(\tR\atraceId\x12A\n" +
 	"\x06fields\x18\b \x03(\v2).gantry.v1.QueryEventsRequest.FieldsEntryR\x06fields\x12\x14\n" +
 	"\x05limit\x18\t \x01(\rR\x05limit\x12\x19\n" +
-	"\x05after\x18\n" +
-	" \x01(\x04H\x00R\x05after\x88\x01\x01\x1a9\n" +
+	"\x05after\x18\v \x01(\tH\x00R\x05after\x88\x01\x01\x1a9\n" +
 	"\vFieldsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\b\n" +
-	"\x06_after\"\x93\x01\n" +
+	"\x06_afterJ\x04\b\n" +
+	"\x10\v\"\xbe\x01\n" +
 	"\x13QueryEventsResponse\x120\n" +
-	"\x06events\x18\x01 \x03(\v2\x18.gantry.v1.BusinessEventR\x06events\x12\x12\n" +
-	"\x04next\x18\x02 \x01(\x04R\x04next\x12\x18\n" +
+	"\x06events\x18\x01 \x03(\v2\x18.gantry.v1.BusinessEventR\x06events\x12\x18\n" +
 	"\apartial\x18\x03 \x03(\tR\apartial\x12\x1c\n" +
-	"\ttruncated\x18\x04 \x01(\bR\ttruncated\"-\n" +
+	"\ttruncated\x18\x04 \x01(\bR\ttruncated\x12\x12\n" +
+	"\x04next\x18\x05 \x01(\tR\x04next\x12#\n" +
+	"\rmissing_nodes\x18\x06 \x03(\tR\fmissingNodesJ\x04\b\x02\x10\x03\"-\n" +
 	"\rTopicsRequest\x12\x1c\n" +
-	"\tnamespace\x18\x01 \x01(\tR\tnamespace\"?\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\"d\n" +
 	"\x0eTopicsResponse\x12-\n" +
-	"\x06topics\x18\x01 \x03(\v2\x15.gantry.v1.EventTopicR\x06topics\"\x90\x02\n" +
+	"\x06topics\x18\x01 \x03(\v2\x15.gantry.v1.EventTopicR\x06topics\x12#\n" +
+	"\rmissing_nodes\x18\x02 \x03(\tR\fmissingNodes\"\x90\x02\n" +
 	"\n" +
 	"EventTopic\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x129\n" +

@@ -35,9 +35,9 @@ type EventServiceClient interface {
 	// Emit stores events and answers when they are durable. Events that are malformed or do not fit their topic are refused one by one, in the answer; the
 	// others are stored. RESOURCE_EXHAUSTED and UNAVAILABLE may be sent again later: ids make repetitions harmless. Needs serve.
 	Emit(ctx context.Context, in *EmitRequest, opts ...grpc.CallOption) (*EmitResponse, error)
-	// Query finds events that the node asked has taken. Needs view.
+	// Query finds events, on all nodes of the cluster: each keeps those that it has taken. Needs view.
 	Query(ctx context.Context, in *QueryEventsRequest, opts ...grpc.CallOption) (*QueryEventsResponse, error)
-	// Topics lists the topics of a namespace, with the types of their fields. Needs view.
+	// Topics lists the topics of a namespace as all nodes of the cluster know them, with the types of their fields. Needs view.
 	Topics(ctx context.Context, in *TopicsRequest, opts ...grpc.CallOption) (*TopicsResponse, error)
 	// Changes lists what was changed: releases, registrations, drains, statuses. Every node answers for the whole cluster. Needs view.
 	Changes(ctx context.Context, in *ChangesRequest, opts ...grpc.CallOption) (*ChangesResponse, error)
@@ -101,9 +101,9 @@ type EventServiceServer interface {
 	// Emit stores events and answers when they are durable. Events that are malformed or do not fit their topic are refused one by one, in the answer; the
 	// others are stored. RESOURCE_EXHAUSTED and UNAVAILABLE may be sent again later: ids make repetitions harmless. Needs serve.
 	Emit(context.Context, *EmitRequest) (*EmitResponse, error)
-	// Query finds events that the node asked has taken. Needs view.
+	// Query finds events, on all nodes of the cluster: each keeps those that it has taken. Needs view.
 	Query(context.Context, *QueryEventsRequest) (*QueryEventsResponse, error)
-	// Topics lists the topics of a namespace, with the types of their fields. Needs view.
+	// Topics lists the topics of a namespace as all nodes of the cluster know them, with the types of their fields. Needs view.
 	Topics(context.Context, *TopicsRequest) (*TopicsResponse, error)
 	// Changes lists what was changed: releases, registrations, drains, statuses. Every node answers for the whole cluster. Needs view.
 	Changes(context.Context, *ChangesRequest) (*ChangesResponse, error)

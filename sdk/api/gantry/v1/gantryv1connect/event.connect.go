@@ -48,9 +48,9 @@ type EventServiceClient interface {
 	// Emit stores events and answers when they are durable. Events that are malformed or do not fit their topic are refused one by one, in the answer; the
 	// others are stored. RESOURCE_EXHAUSTED and UNAVAILABLE may be sent again later: ids make repetitions harmless. Needs serve.
 	Emit(context.Context, *v1.EmitRequest) (*v1.EmitResponse, error)
-	// Query finds events that the node asked has taken. Needs view.
+	// Query finds events, on all nodes of the cluster: each keeps those that it has taken. Needs view.
 	Query(context.Context, *v1.QueryEventsRequest) (*v1.QueryEventsResponse, error)
-	// Topics lists the topics of a namespace, with the types of their fields. Needs view.
+	// Topics lists the topics of a namespace as all nodes of the cluster know them, with the types of their fields. Needs view.
 	Topics(context.Context, *v1.TopicsRequest) (*v1.TopicsResponse, error)
 	// Changes lists what was changed: releases, registrations, drains, statuses. Every node answers for the whole cluster. Needs view.
 	Changes(context.Context, *v1.ChangesRequest) (*v1.ChangesResponse, error)
@@ -143,9 +143,9 @@ type EventServiceHandler interface {
 	// Emit stores events and answers when they are durable. Events that are malformed or do not fit their topic are refused one by one, in the answer; the
 	// others are stored. RESOURCE_EXHAUSTED and UNAVAILABLE may be sent again later: ids make repetitions harmless. Needs serve.
 	Emit(context.Context, *v1.EmitRequest) (*v1.EmitResponse, error)
-	// Query finds events that the node asked has taken. Needs view.
+	// Query finds events, on all nodes of the cluster: each keeps those that it has taken. Needs view.
 	Query(context.Context, *v1.QueryEventsRequest) (*v1.QueryEventsResponse, error)
-	// Topics lists the topics of a namespace, with the types of their fields. Needs view.
+	// Topics lists the topics of a namespace as all nodes of the cluster know them, with the types of their fields. Needs view.
 	Topics(context.Context, *v1.TopicsRequest) (*v1.TopicsResponse, error)
 	// Changes lists what was changed: releases, registrations, drains, statuses. Every node answers for the whole cluster. Needs view.
 	Changes(context.Context, *v1.ChangesRequest) (*v1.ChangesResponse, error)
