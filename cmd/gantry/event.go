@@ -20,7 +20,7 @@ func (c *cli) eventCommand() *cobra.Command {
 	return group(&cobra.Command{
 		Use:   "event",
 		Short: "Look at business events",
-		Long:  `Look at business events: what services say that happened. A node answers for the events that it took.`,
+		Long:  `Look at business events: what services say that happened. The server that is asked asks the other nodes of its cluster too.`,
 		Example: `  gantry event list loan.* --since 1h --field grade=A
   gantry event tail
   gantry event topics`,
@@ -111,20 +111,28 @@ func (c *cli) eventListCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		c.tellPartial(answer.GetPartial(), answer.GetTruncated())
-		return answerList(c, answer.GetEvents(), func() *table {
-			t := newTable("There are no such events.", col("TIME"), col("TOPIC"), col("OUTCOME"), col("SERVICE"), wide("INSTANCE"), col("FIELDS"), col("TRACE"), wide("ID"))
+		return c.answer(answer, func() error {
+			c.tellMissing(answer.GetMissingNodes())
+			c.tellPartial(answer.GetPartial(), answer.GetTruncated())
+			t := newTable("There are no such events.", col("TIME"), col("TOPIC"), col("OUTCOME"), col("SERVICE"), wide("INSTANCE"), col("FIELDS"), col("TRACE"), wide("NODE"), wide("ID"))
 			for _, e := range answer.GetEvents() {
 				t.add(clock(e.GetTime()), e.GetTopic(), word(e.GetOutcome(), "EVENT_OUTCOME_"), dash(e.GetService()), dash(e.GetInstance()), dash(pairs(fieldTexts(e))),
-					dash(e.GetTraceId()), e.GetId())
+					dash(e.GetTraceId()), dash(e.GetNode()), e.GetId())
 			}
-			return t
+			return c.printTable(t)
 		})
 	})
 	return cmd
 }
 
-// tellPartial says what an answer lacks.
+// tellMissing says whose events an answer lacks.
+func (c *cli) tellMissing(nodes []string) {
+	if len(nodes) > 0 {
+		c.warn("events that these nodes took are missing, because they do not answer: %s", printable(strings.Join(nodes, ", ")))
+	}
+}
+
+// tellPartial says what else an answer lacks.
 func (c *cli) tellPartial(partial []string, truncated bool) {
 	for _, what := range partial {
 		c.warn("the answer is not whole: %s cannot be read", what)
@@ -181,6 +189,8 @@ type eventTail struct {
 	*cli
 	remote  *remote
 	request *gantryv1.QueryEventsRequest
+	// missing are the nodes that did not answer last; what they take comes when they do again.
+	missing []string
 }
 
 func (t *eventTail) once(ctx context.Context) (events int, err error) {
@@ -188,7 +198,7 @@ func (t *eventTail) once(ctx context.Context) (events int, err error) {
 	defer ticker.Stop()
 	for {
 		if t.request.After == nil {
-			// The first answer only says where the log ends.
+			// The first answer only says where the logs end.
 			t.request.Limit = 1
 		}
 		answer, err := t.remote.events.Query(ctx, t.request)
@@ -196,6 +206,10 @@ func (t *eventTail) once(ctx context.Context) (events int, err error) {
 			return events, err
 		}
 		events++
+		if !slices.Equal(t.missing, answer.GetMissingNodes()) {
+			t.missing = answer.GetMissingNodes()
+			t.tellMissing(t.missing)
+		}
 		if t.request.After != nil {
 			for _, e := range answer.GetEvents() {
 				if err := t.tell(e); err != nil {
@@ -205,7 +219,7 @@ func (t *eventTail) once(ctx context.Context) (events int, err error) {
 		}
 		next := answer.GetNext()
 		t.request.After, t.request.Limit = &next, 1000
-		if len(answer.GetEvents()) == 1000 {
+		if len(answer.GetEvents()) == 1000 || answer.GetTruncated() {
 			continue
 		}
 		select {
@@ -252,12 +266,13 @@ func (c *cli) eventTopicsCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return answerList(c, answer.GetTopics(), func() *table {
+			return c.answer(answer, func() error {
+				c.tellMissing(answer.GetMissingNodes())
 				t := newTable("There are no topics.", col("TOPIC"), number("EVENTS"), col("LAST"), col("FIELDS"))
 				for _, topic := range answer.GetTopics() {
 					t.add(topic.GetName(), fmt.Sprint(topic.GetEvents()), clock(topic.GetLast()), dash(pairs(topic.GetFields())))
 				}
-				return t
+				return c.printTable(t)
 			})
 		}),
 	}

@@ -241,8 +241,8 @@ func (c *cli) errorsCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			c.sayAnswered(answer.GetAnswered(), nil)
-			return answerList(c, answer.GetErrors(), func() *table {
+			return c.answer(answer, func() error {
+				c.sayAnswered(answer.GetAnswered(), nil)
 				t := newTable("There was no error in the recent hour.", number("COUNT"), col("SERVICE"), col("CODE"), col("FROM"), wide("FINGERPRINT"), wide("FIRST"), col("LAST"), col("TRACE"), col("MESSAGE"))
 				for _, e := range answer.GetErrors() {
 					count := strconv.FormatUint(e.GetCount(), 10)
@@ -256,7 +256,7 @@ func (c *cli) errorsCommand() *cobra.Command {
 					t.add(count, e.GetService(), e.GetCode(), dash(first(e.GetFrame(), e.GetEndpoint())), fingerprint, c.age(e.GetFirst()), c.age(e.GetLast()),
 						dash(e.GetTraceId()), dash(strings.TrimSpace(e.GetMessage())))
 				}
-				return t
+				return c.printTable(t)
 			})
 		}),
 	}

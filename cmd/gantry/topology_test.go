@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -69,7 +70,11 @@ func TestWhatServicesDoIsShown(t *testing.T) {
 			t.Errorf("%s says %q beside its answer", command, r.err)
 		}
 	}
-	if all := decode[[]struct{ Code string }](t, o.must("errors", "-o", "json")); len(all) != 1 || all[0].Code != "timeout" {
+	type ranking struct {
+		Errors   []struct{ Code string }
+		Answered struct{ MissingNodes []string }
+	}
+	if all := decode[ranking](t, o.must("errors", "-o", "json")); len(all.Errors) != 1 || all.Errors[0].Code != "timeout" || !slices.Equal(all.Answered.MissingNodes, []string{"n2", "n3"}) {
 		t.Errorf("%+v", all)
 	}
 	if graph := decode[struct{ Edges []struct{ Callee string } }](t, o.must("topology", "-o", "json")); len(graph.Edges) != 1 || graph.Edges[0].Callee != "prod" {
