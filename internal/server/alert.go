@@ -120,6 +120,28 @@ func (d *alertDocuments) Read(ctx context.Context, ref alert.Ref, version int64)
 	return alert.Document{Format: v.GetFormat(), Content: v.GetContent(), Author: v.GetAuthor()}, nil
 }
 
+// Retire implements [alert.Documents].
+func (d *alertDocuments) Retire(ctx context.Context, ref alert.Ref, version int64, unchangedSince time.Time, why string) (bool, error) {
+	ctx = d.context(ctx)
+	document := release.Ref{Namespace: ref.Namespace, Kind: ref.Kind, Name: ref.Name}
+	head, _, err := d.server.releases.Get(ctx, document, version)
+	if fault.Is(err, fault.NotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if head.GetDeleted() || head.GetReleasedVersion() != version || head.GetLatestVersion() != version || head.GetRollout() != nil || head.GetUpdatedAt().AsTime().After(unchangedSince) {
+		return false, nil
+	}
+	revision := head.GetRevision()
+	_, err = d.server.releases.Delete(ctx, release.Step{Ref: document, Message: why, ExpectedRevision: &revision})
+	if fault.Is(err, fault.Conflict) || fault.Is(err, fault.NotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 // alertRules are the rules in the shape of Prometheus's API: a namespace is a file, and a document a group.
 type alertRules struct{ server *Server }
 

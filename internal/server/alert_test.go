@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/gantry-platform/gantry/internal/server"
+	"github.com/gantry-platform/gantry/internal/signal/alert"
 )
 
 // publish publishes and releases a document by the API.
@@ -133,6 +134,54 @@ func TestAlertsOfAWholeServer(t *testing.T) {
 	call(t, s, "InstanceService/CreateNamespace", `{"name":"staging"}`)
 	if answer := page(t, "http://"+s.HTTPAddress()+"/ns/staging/prometheus/api/v1/alerts"); strings.Contains(answer, "scrape-gone") {
 		t.Errorf("alerts of another namespace: %s", answer)
+	}
+}
+
+// TestARetiredSilenceIsLoggedAndComesBack takes an ended silence out of force as the engine does after days.
+func TestARetiredSilenceIsLoggedAndComesBack(t *testing.T) {
+	s := start(t, nil)
+	const content = "matchers: ['service=\"loan\"']\nendsAt: 2026-01-01T00:00:00Z\ncomment: work\n"
+	ref := alert.Ref{Namespace: "default", Kind: "Silence", Name: "work"}
+	retire := func(version int64, unchangedSince time.Time) bool {
+		t.Helper()
+		done, err := s.Retire(t.Context(), ref, version, unchangedSince, "it ended long ago")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return done
+	}
+	later := time.Now().Add(time.Hour)
+	if retire(1, later) {
+		t.Error("a silence is retired that is not there")
+	}
+	if status, answer := publish(t, s, "Silence", "work", false, content); status != 200 {
+		t.Fatalf("%d %s", status, answer)
+	}
+	if retire(1, time.Now().Add(-time.Hour)) {
+		t.Error("a silence is retired that was changed just now")
+	}
+	if status, answer := call(t, s, "ReleaseService/Publish", fmt.Sprintf(`{"ref":{"kind":"Silence","name":"work"},"format":"yaml","content":%q}`,
+		base64.StdEncoding.EncodeToString([]byte(content+"# longer\n")))); status != 200 {
+		t.Fatalf("%d %s", status, answer)
+	}
+	if retire(1, later) {
+		t.Error("a silence is retired of which another version is prepared")
+	}
+	if status, answer := call(t, s, "ReleaseService/Release", `{"ref":{"kind":"Silence","name":"work"},"version":2}`); status != 200 {
+		t.Fatalf("%d %s", status, answer)
+	}
+	if !retire(2, later) || retire(2, later) {
+		t.Error("a silence is retired never, or twice")
+	}
+	if status, answer := call(t, s, "AccessService/ListAudit", `{"target":"Silence/work","action":"document.delete"}`); status != 200 || strings.Count(answer, `"actor":"system"`) != 1 ||
+		!strings.Contains(answer, `"source":"alerts"`) || !strings.Contains(answer, "it ended long ago") {
+		t.Errorf("%d %s", status, answer)
+	}
+	if status, answer := call(t, s, "ReleaseService/Rollback", `{"ref":{"kind":"Silence","name":"work"}}`); status != 200 || !strings.Contains(answer, `"releasedVersion":"2"`) {
+		t.Errorf("%d %s", status, answer)
+	}
+	if retire(2, time.Now().Add(-time.Hour)) {
+		t.Error("a silence is retired that was brought back just now")
 	}
 }
 

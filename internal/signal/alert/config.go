@@ -37,6 +37,7 @@ type receiver struct {
 
 type silence struct {
 	name, author string
+	version      int64
 	policy.Silence
 }
 
@@ -128,7 +129,7 @@ func (r *reader) one(ctx context.Context, ref Ref, version int64) (any, error) {
 		value, err = &receiver{ref.Name, version, parsed}, e
 	case policy.KindSilence:
 		parsed, e := policy.ParseSilence(source)
-		value, err = &silence{ref.Name, doc.Author, parsed}, e
+		value, err = &silence{ref.Name, doc.Author, version, parsed}, e
 	case policy.KindInhibition:
 		parsed, e := policy.ParseInhibition(source)
 		value, err = &inhibition{ref.Name, parsed}, e

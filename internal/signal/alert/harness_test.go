@@ -123,6 +123,8 @@ type documents struct {
 	contents map[alert.Ref]string
 	versions map[alert.Ref]int64
 	unread   bool
+	// retired are those that were taken out of force, and why.
+	retired []string
 }
 
 func (d *documents) set(kind, name, content string) {
@@ -163,6 +165,17 @@ func (d *documents) Read(_ context.Context, ref alert.Ref, version int64) (alert
 		return alert.Document{}, fmt.Errorf("version %d is not in force", version)
 	}
 	return alert.Document{Format: "yaml", Content: []byte(d.contents[ref]), Author: "user:ann"}, nil
+}
+
+func (d *documents) Retire(_ context.Context, ref alert.Ref, version int64, unchangedSince time.Time, why string) (bool, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.unread {
+		return false, fmt.Errorf("not now")
+	}
+	d.retired = append(d.retired, fmt.Sprintf("%s/%s@%d unchanged since %s: %s", ref.Kind, ref.Name, version, unchangedSince.UTC().Format(time.RFC3339), why))
+	delete(d.contents, ref)
+	return true, nil
 }
 
 // hook is a webhook that keeps what it gets.

@@ -15,6 +15,10 @@ const (
 	HistoryAge = 90 * 24 * time.Hour
 	// trimEvery is the time between two looks for what is beyond that.
 	trimEvery = 10 * time.Minute
+	// silenceKept is how long a silence is kept after its end, where people still look for it: as long as Alertmanager keeps them. maxRetired bounds those that one
+	// look takes out of force.
+	silenceKept = 5 * 24 * time.Hour
+	maxRetired  = 100
 	// maxPage bounds an answer of the history.
 	maxPage = 1_000
 

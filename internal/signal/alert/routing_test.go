@@ -99,6 +99,41 @@ func TestSilences(t *testing.T) {
 	}
 }
 
+func TestSilencesThatEndedLongAgoAreRetired(t *testing.T) {
+	w := newWorld(t, 1)
+	silence := func(name string, ended time.Time) {
+		w.documents.set("Silence", name, "matchers: ['service=\"loan\"']\nendsAt: "+ended.Format(time.RFC3339)+"\ncomment: work\n")
+	}
+	end := w.clock().UTC().Truncate(time.Second)
+	silence("old", end)
+	silence("newer", end.Add(time.Hour))
+	silence("to-come", end.Add(30*24*time.Hour))
+	look := func() []string {
+		t.Helper()
+		w.turn(0)
+		w.documents.mu.Lock()
+		defer w.documents.mu.Unlock()
+		return slices.Clone(w.documents.retired)
+	}
+	w.pass(5*24*time.Hour - time.Minute)
+	if got := look(); len(got) > 0 {
+		t.Fatalf("%q", got)
+	}
+	w.documents.unread = true
+	w.pass(20 * time.Minute)
+	look()
+	w.documents.unread = false
+	w.pass(20 * time.Minute)
+	want := []string{"Silence/old@1 unchanged since " + w.clock().UTC().Add(-5*24*time.Hour).Format(time.RFC3339) + ": the silence ended at " + end.Format(time.RFC3339) + ", more than 5 days ago"}
+	if got := look(); !slices.Equal(got, want) {
+		t.Errorf("%q, not %q", got, want)
+	}
+	w.pass(time.Hour)
+	if got := look(); len(got) != 2 {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestInhibition(t *testing.T) {
 	w := newWorld(t, 1)
 	w.documents.set("Alert", "down", "expr: down > 0\nseverity: critical\n")

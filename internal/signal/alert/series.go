@@ -41,6 +41,9 @@ type Documents interface {
 	Versions(namespace, kind string) map[string]int64
 	// Read answers a version, its sensitive content included, and who wrote it.
 	Read(ctx context.Context, ref Ref, version int64) (Document, error)
+	// Retire takes a document out of force, in the way that can be rolled back, and says why in its history and in the audit log. It leaves one alone, and
+	// answers false, of which another version than this is in force or prepared, or that was changed after unchangedSince: somebody is at work on it.
+	Retire(ctx context.Context, ref Ref, version int64, unchangedSince time.Time, why string) (retired bool, err error)
 }
 
 // Document is the content of a document.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gantry-platform/gantry/internal/policy"
 	"github.com/gantry-platform/gantry/internal/signal/alert/notify"
 	"github.com/gantry-platform/gantry/internal/state"
 )
@@ -243,6 +244,35 @@ func (t *teller) upkeep(ctx context.Context, now time.Time) {
 		t.trimmed = now
 		if err := e.trimHistory(ctx, t.namespace, now); err != nil && ctx.Err() == nil {
 			e.log.Warn("the history of alerts cannot be trimmed now", "namespace", t.namespace, "error", err)
+		}
+		t.retireSilences(ctx, now)
+	}
+}
+
+// retireSilences takes out of force what has silenced nothing for so long that nobody looks for it any more: people make silences and forget them, and each is
+// a document. One that was brought back or is being prepared anew is somebody's business.
+func (t *teller) retireSilences(ctx context.Context, now time.Time) {
+	e := t.engine
+	c := e.config(t.namespace)
+	if c == nil || !e.Store.Quorum() {
+		return
+	}
+	before, retired := now.Add(-silenceKept), 0
+	for _, s := range c.silences {
+		if retired == maxRetired || ctx.Err() != nil {
+			return
+		}
+		if !s.EndsAt.Before(before) {
+			continue
+		}
+		ref := Ref{t.namespace, policy.KindSilence, s.name}
+		done, err := e.Documents.Retire(ctx, ref, s.version, before, "the silence ended at "+s.EndsAt.UTC().Format(time.RFC3339)+", more than 5 days ago")
+		switch {
+		case err != nil && ctx.Err() == nil:
+			e.log.Warn("a silence that has ended cannot be taken out of force now", "name", s.name, "namespace", t.namespace, "error", err)
+		case done:
+			retired++
+			e.log.Info("a silence that has ended is taken out of force", "name", s.name, "namespace", t.namespace, "ended", s.EndsAt.Time)
 		}
 	}
 }
