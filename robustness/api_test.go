@@ -93,6 +93,28 @@ func (a *api) status(ctx context.Context) (*gantryv1.StatusResponse, error) {
 	return a.cluster.Status(ctx, &gantryv1.StatusRequest{})
 }
 
+// metricWarnings are those beside an answer about all metrics of the default namespace.
+func (a *api) metricWarnings(ctx context.Context) ([]string, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, a.base+"/prometheus/api/v1/query?query=up", nil)
+	if err != nil {
+		return nil, err
+	}
+	response, err := a.http.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	var answer struct {
+		Status   string
+		Warnings []string
+	}
+	err = json.NewDecoder(response.Body).Decode(&answer)
+	if err == nil && answer.Status != "success" {
+		err = fmt.Errorf("%s: %+v", a.base, answer)
+	}
+	return answer.Warnings, err
+}
+
 // lookup returns the instances of a service by id, and whether the node says that they may be stale. A service that nobody knows has
 // none.
 func (a *api) lookup(ctx context.Context, service string) (instances map[string]*gantryv1.Instance, stale bool, err error) {

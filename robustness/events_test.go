@@ -4,6 +4,7 @@ package robustness
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -32,6 +33,56 @@ func idsOf(events []*gantryv1.BusinessEvent) []string {
 		ids = append(ids, e.Id)
 	}
 	return ids
+}
+
+// TestAMemberThatIsGoneIsNamed kills a node and waits until its lease has ended: answers about traces, figures, events and metrics name it, until it is removed from the cluster.
+func TestAMemberThatIsGoneIsNamed(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	gone, asked := c.nodes[2], c.nodes[0]
+	gone.emit(t, "loan.granted", "gone", 1)
+	missing := func(ctx context.Context) (map[string][]string, error) {
+		found, err := asked.api.events.Query(ctx, &gantryv1.QueryEventsRequest{})
+		if err != nil {
+			return nil, err
+		}
+		topics, err := asked.api.events.Topics(ctx, &gantryv1.TopicsRequest{})
+		if err != nil {
+			return nil, err
+		}
+		traces, err := asked.api.traces.SearchTraces(ctx, &gantryv1.SearchTracesRequest{})
+		if err != nil {
+			return nil, err
+		}
+		graph, err := asked.api.topology.Topology(ctx, &gantryv1.TopologyRequest{})
+		if err != nil {
+			return nil, err
+		}
+		warnings, err := asked.api.metricWarnings(ctx)
+		return map[string][]string{"events": found.MissingNodes, "topics": topics.MissingNodes, "traces": traces.Partial, "figures": graph.Answered.MissingNodes, "metrics": warnings}, err
+	}
+	expect := func(want map[string][]string) {
+		t.Helper()
+		eventually(t, 20*time.Second, func(ctx context.Context) error {
+			got, err := missing(ctx)
+			for what, names := range got {
+				if !slices.Equal(names, want[what]) {
+					err = errors.Join(err, fmt.Errorf("%s: %v", what, names))
+				}
+			}
+			return err
+		})
+	}
+	expect(nil)
+	gone.kill()
+	c.awaitNodes(c.without(gone)...)
+	expect(map[string][]string{"events": {gone.name}, "topics": {gone.name}, "traces": {"node " + gone.name}, "figures": {gone.name},
+		"metrics": {"the series of node " + gone.name + " are missing: it is not there"}})
+	eventually(t, 20*time.Second, func(ctx context.Context) error {
+		_, err := asked.api.cluster.RemoveMember(ctx, &gantryv1.RemoveMemberRequest{Member: gone.name})
+		return err
+	})
+	expect(nil)
 }
 
 // TestEventsOfACluster has each node take events: each answers for all of them, in the order in which they came, names a node that is silent, and gives those

@@ -75,11 +75,11 @@ func (s *Settings) completeAlerts() error {
 	return nil
 }
 
-// alertSeries answers PromQL over the metrics of one namespace.
+// alertSeries answers PromQL over the metrics of one namespace. A node that is not there does not keep rules from being evaluated; one that does not answer does.
 type alertSeries struct{ store *series.Store }
 
 func (a alertSeries) Instant(ctx context.Context, namespace, query string, at time.Time) (promql.Vector, []string, error) {
-	return a.store.In(namespace).Instant(ctx, query, at)
+	return a.store.In(namespace).Live().Instant(ctx, query, at)
 }
 
 // alertDocuments are the documents that alerting reads. It asks as the server itself: a Receiver is sealed to everybody else.

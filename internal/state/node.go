@@ -4,7 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"sort"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,6 +40,38 @@ func (s *Store) NodesChanged() <-chan struct{} {
 	return s.node.changed
 }
 
+const (
+	// goneFor is how long a node of an external etcd is missed that this node has seen: a restart or a repair is over by then, and in a fleet that grows and shrinks most
+	// nodes never come back.
+	goneFor = 24 * time.Hour
+	// maxGone bounds those that are missed.
+	maxGone = 100
+)
+
+// Absent are the nodes that belong to the cluster and are not live, by name: what they alone keep cannot be had, and whoever answers for all says so. On the
+// embedded etcd they are its members that are not there, however long they have been away, until they are removed; of these only the name is known, and one that
+// never started has none and is left out. An external etcd knows of live nodes alone: there they are those that this node has seen since it started and
+// that went within the last day. Absent never waits.
+func (s *Store) Absent() []Node { return s.absent(time.Now()) }
+
+func (s *Store) absent(now time.Time) []Node {
+	there := map[string]bool{s.node.self.Name: true}
+	for _, node := range s.Nodes() {
+		there[node.Name] = true
+	}
+	var absent []Node
+	if s.etcd == nil {
+		absent = s.node.missed(now)
+	} else {
+		for _, m := range s.etcd.Server.Cluster().Members() {
+			absent = append(absent, Node{Name: m.Name})
+		}
+	}
+	absent = slices.DeleteFunc(absent, func(n Node) bool { return n.Name == "" || there[n.Name] })
+	slices.SortFunc(absent, func(a, b Node) int { return strings.Compare(a.Name, b.Name) })
+	return slices.CompactFunc(absent, func(a, b Node) bool { return a.Name == b.Name })
+}
+
 // nodeKeeper keeps this node's record under a lease, the only lease it has, and mirrors the records of all.
 type nodeKeeper struct {
 	store *Store
@@ -45,15 +80,22 @@ type nodeKeeper struct {
 
 	mu      sync.Mutex
 	known   map[string]Node
+	gone    map[string]goneNode
 	changed chan struct{}
 	lease   clientv3.LeaseID
+}
+
+// goneNode is one that was live, and when it was seen to be gone.
+type goneNode struct {
+	node Node
+	at   time.Time
 }
 
 func newNodeKeeper(s *Store) *nodeKeeper {
 	self := s.options.Node
 	self.ID = s.identity.NodeID
 	self.Started = time.Now().UTC().Truncate(time.Millisecond)
-	k := &nodeKeeper{store: s, self: self, known: map[string]Node{}, changed: make(chan struct{})}
+	k := &nodeKeeper{store: s, self: self, known: map[string]Node{}, gone: map[string]goneNode{}, changed: make(chan struct{})}
 	k.nodes.Store(&[]Node{})
 	return k
 }
@@ -62,9 +104,15 @@ func newNodeKeeper(s *Store) *nodeKeeper {
 func (k *nodeKeeper) Reset(records []Record, revision int64) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	before := maps.Clone(k.known)
 	clear(k.known)
 	for _, record := range records {
 		k.put(record)
+	}
+	for key, node := range before {
+		if _, live := k.known[key]; !live {
+			k.miss(key, node)
+		}
 	}
 	k.publish()
 }
@@ -75,6 +123,9 @@ func (k *nodeKeeper) Apply(events []Event, revision int64) {
 	defer k.mu.Unlock()
 	for _, event := range events {
 		if event.Deleted {
+			if node, was := k.known[event.Key]; was {
+				k.miss(event.Key, node)
+			}
 			delete(k.known, event.Key)
 		} else {
 			k.put(event.Record)
@@ -90,6 +141,34 @@ func (k *nodeKeeper) put(record Record) {
 		return
 	}
 	k.known[record.Key] = node
+	delete(k.gone, record.Key)
+}
+
+// miss notes that a node has gone; the caller holds mu.
+func (k *nodeKeeper) miss(key string, node Node) {
+	k.gone[key] = goneNode{node, time.Now()}
+	if len(k.gone) <= maxGone {
+		return
+	}
+	oldest := key
+	for key, gone := range k.gone {
+		if gone.at.Before(k.gone[oldest].at) {
+			oldest = key
+		}
+	}
+	delete(k.gone, oldest)
+}
+
+// missed are the nodes that went lately.
+func (k *nodeKeeper) missed(now time.Time) []Node {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	maps.DeleteFunc(k.gone, func(_ string, gone goneNode) bool { return now.Sub(gone.at) > goneFor })
+	var nodes []Node
+	for _, gone := range k.gone {
+		nodes = append(nodes, gone.node)
+	}
+	return nodes
 }
 
 func (k *nodeKeeper) publish() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -252,6 +253,67 @@ func TestSecondNodeIsSeen(t *testing.T) {
 	awaitNodes(s, 2)
 	second.Close()
 	awaitNodes(s, 1)
+}
+
+func names(nodes []state.Node) (all []string) {
+	for _, node := range nodes {
+		all = append(all, node.Name)
+	}
+	return all
+}
+
+func TestAMemberThatIsNotThereIsAbsentUntilItIsRemoved(t *testing.T) {
+	stores := statetest.Cluster(t, 3)
+	statetest.StartAll(t, stores)
+	awaitNodes(stores[0], 3)
+	if got := stores[0].Absent(); len(got) > 0 {
+		t.Errorf("%v", got)
+	}
+	stores[2].Close()
+	for _, s := range stores[:2] {
+		awaitNodes(s, 2)
+		for _, now := range []time.Time{time.Now(), time.Now().Add(1000 * time.Hour)} {
+			if got := names(s.AbsentAt(now)); !slices.Equal(got, []string{"n3"}) {
+				t.Errorf("%v", got)
+			}
+		}
+	}
+	commitUntil(t, stores[0], put("k", "1"))
+	if err := stores[0].RemoveMember(t.Context(), "n3"); err != nil {
+		t.Fatal(err)
+	}
+	if got := stores[0].Absent(); len(got) > 0 {
+		t.Errorf("%v", got)
+	}
+}
+
+func TestANodeOfAnExternalEtcdIsMissedForADay(t *testing.T) {
+	etcd := statetest.New(t)
+	statetest.Start(t, etcd)
+	s := statetest.Second(t, etcd)
+	statetest.Start(t, s)
+	third := func() *state.Store {
+		t.Helper()
+		n := statetest.Open(t, state.Options{Dir: t.TempDir(), Node: state.Node{Name: "third"}, External: &state.External{Endpoints: []string{"unix://" + etcd.Options().Embedded.Socket}}})
+		statetest.Start(t, n)
+		awaitNodes(s, 3)
+		return n
+	}
+	first := third()
+	first.Close()
+	awaitNodes(s, 2)
+	if got := s.Absent(); !slices.Equal(names(got), []string{"third"}) || got[0].ID != first.Self().ID {
+		t.Errorf("%v", got)
+	}
+	// Another with its name stands in for it.
+	third().Close()
+	awaitNodes(s, 2)
+	if got := names(s.AbsentAt(time.Now().Add(23 * time.Hour))); !slices.Equal(got, []string{"third"}) {
+		t.Errorf("%v", got)
+	}
+	if got := s.AbsentAt(time.Now().Add(25 * time.Hour)); len(got) > 0 {
+		t.Errorf("%v", got)
+	}
 }
 
 // awaitNodes takes the channel before it looks, so that no change falls in between.

@@ -28,7 +28,7 @@ import (
 // callTimeout bounds a question to another node. A node that takes longer is as good as gone for the asker.
 const callTimeout = 3 * time.Second
 
-// Client asks the other live nodes of the cluster. Safe for concurrent use.
+// Client asks the other nodes of the cluster. Safe for concurrent use.
 type Client struct {
 	store  *state.Store
 	config *tls.Config
@@ -60,6 +60,9 @@ func (c *Client) to(address string) (peerv1.PeerServiceClient, error) {
 
 // connection is the one to a node, made when it is first needed.
 func (c *Client) connection(address string) (*grpc.ClientConn, error) {
+	if address == "" {
+		return nil, fault.New(fault.Unavailable, "cluster.node_absent", "the node is a member of the cluster and is not there")
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	connection := c.connections[address]
@@ -112,7 +115,21 @@ func (c *Client) others() []state.Node {
 	return others
 }
 
-// each asks all other nodes side by side. missing are the names of those that did not answer.
+// keepers are the other nodes of the cluster that keep something of their own, the live ones and those that are not there: whoever asks all of them names the
+// latter among those that do not answer, however long they have been away. They have no address, and a question to them fails at once.
+func (c *Client) keepers() []state.Node {
+	keepers := c.others()
+	for _, node := range c.store.Absent() {
+		node.PeerAddress = ""
+		if node.ID == "" {
+			node.ID = "absent:" + node.Name
+		}
+		keepers = append(keepers, node)
+	}
+	return keepers
+}
+
+// each asks all other live nodes side by side. missing are the names of those that did not answer.
 func each[T any](ctx context.Context, c *Client, timeout time.Duration, ask func(context.Context, peerv1.PeerServiceClient) (T, error)) (answers map[string]T, missing []string) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()

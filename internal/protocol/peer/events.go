@@ -65,10 +65,10 @@ func (s *EventService) ListTopics(ctx context.Context, r *peerv1.ListTopicsReque
 	return answer, nil
 }
 
-// EventNodes are the events of the other live nodes, by the nodes' ids.
+// EventNodes are the events of the other nodes, by the nodes' ids.
 func (c *Client) EventNodes() map[string]fanout.EventNode {
 	nodes := map[string]fanout.EventNode{}
-	for _, node := range c.others() {
+	for _, node := range c.keepers() {
 		nodes[node.ID] = fanout.EventNode{ID: node.ID, Name: node.Name, Events: &eventReader{client: c, address: node.PeerAddress}}
 	}
 	return nodes

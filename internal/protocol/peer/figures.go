@@ -46,10 +46,10 @@ func (s *FiguresService) Count(ctx context.Context, r *peerv1.CountRequest) (*pe
 	return wirePart(&part), nil
 }
 
-// Counters are what the other live nodes counted, by the nodes' names.
+// Counters are what the other nodes counted, by the nodes' names.
 func (c *Client) Counters() map[string]red.Counter {
 	counters := map[string]red.Counter{}
-	for _, node := range c.others() {
+	for _, node := range c.keepers() {
 		counters[node.Name] = &counter{client: c, address: node.PeerAddress}
 	}
 	return counters

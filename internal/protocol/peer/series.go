@@ -94,8 +94,8 @@ func (s *Service) ListSeriesLabels(ctx context.Context, r *peerv1.ListSeriesLabe
 // Others implements series.Peers.
 func (c *Client) Others() []series.Peer {
 	var peers []series.Peer
-	for _, node := range c.others() {
-		peers = append(peers, series.Peer{ID: node.ID, Name: node.Name})
+	for _, node := range c.keepers() {
+		peers = append(peers, series.Peer{ID: node.ID, Name: node.Name, Absent: node.PeerAddress == ""})
 	}
 	return peers
 }

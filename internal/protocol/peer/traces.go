@@ -129,10 +129,10 @@ func (c *Client) traces(address string) (peerv1.TracePeerServiceClient, error) {
 	return peerv1.NewTracePeerServiceClient(connection), nil
 }
 
-// TraceReaders are the traces of the other live nodes, by the nodes' names.
+// TraceReaders are the traces of the other nodes, by the nodes' names.
 func (c *Client) TraceReaders() map[string]signal.TraceReader {
 	readers := map[string]signal.TraceReader{}
-	for _, node := range c.others() {
+	for _, node := range c.keepers() {
 		readers[node.Name] = &traceReader{client: c, address: node.PeerAddress}
 	}
 	return readers

@@ -21,7 +21,7 @@ type Options struct {
 	Appendable storage.Appendable
 	// Queryable reads the series of a namespace that this node wrote, and no others, for times before the recent hour; nil means that nothing older is known.
 	Queryable func(namespace string) storage.Queryable
-	// Others are the other live nodes of the cluster, by their names; nil when there is none. It is called for each question and must not wait.
+	// Others are the other nodes of the cluster, by their names; one that is not there answers with an error at once; nil when there is none. It is called for each question and must not wait.
 	Others func() map[string]Counter
 	// Interval is how often series are written. Default 5 s, at least 1 s.
 	Interval   time.Duration

@@ -33,12 +33,16 @@ type Selection struct {
 	Matchers     []*labels.Matcher
 }
 
-// Peer is another live node.
-type Peer struct{ ID, Name string }
+// Peer is another node of the cluster.
+type Peer struct {
+	ID, Name string
+	// Absent: it is not there, and need not be asked. What it keeps is missing.
+	Absent bool
+}
 
 // Peers are the other nodes of the cluster, each with series of its own.
 type Peers interface {
-	// Others are the other live nodes. It is called for every query and must not wait.
+	// Others are the other nodes. It is called for every query and must not wait.
 	Others() []Peer
 	// SelectSeries asks a node; what comes is what [Store.AnswerSelect] writes there. It must be closed, which ends the question.
 	SelectSeries(ctx context.Context, id string, selection Selection) (io.ReadCloser, error)
@@ -109,8 +113,16 @@ func (p *peerQuerier) warning(err error) annotations.Annotations {
 	return annotations.New().Add(fmt.Errorf("the series of node %s are missing: it does not answer", p.peer.Name))
 }
 
+// absent is the warning about a node that is not there. No question to it has failed.
+func (p *peerQuerier) absent() annotations.Annotations {
+	return annotations.New().Add(fmt.Errorf("the series of node %s are missing: it is not there", p.peer.Name))
+}
+
 // Select implements storage.Querier. The answer streams while it is read.
 func (p *peerQuerier) Select(ctx context.Context, _ bool, hints *storage.SelectHints, matchers ...*labels.Matcher) storage.SeriesSet {
+	if p.peer.Absent {
+		return &peerSet{SeriesSet: storage.EmptySeriesSet(), warnings: p.absent()}
+	}
 	ctx, cancel := context.WithTimeout(ctx, peerTimeout)
 	stream, err := p.peers.SelectSeries(ctx, p.peer.ID, p.selection(matchers))
 	if err != nil {
@@ -131,6 +143,9 @@ func (p *peerQuerier) LabelNames(ctx context.Context, hints *storage.LabelHints,
 }
 
 func (p *peerQuerier) labels(ctx context.Context, name string, hints *storage.LabelHints, matchers []*labels.Matcher) ([]string, annotations.Annotations, error) {
+	if p.peer.Absent {
+		return nil, p.absent(), nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, peerTimeout)
 	defer cancel()
 	limit := 0
@@ -180,6 +195,9 @@ func (v *View) queriers(since, until int64) []*peerQuerier {
 	}
 	var all []*peerQuerier
 	for _, peer := range v.store.peers.Others() {
+		if peer.Absent && v.live {
+			continue
+		}
 		all = append(all, &peerQuerier{peers: v.store.peers, peer: peer, view: v, since: since, until: until})
 	}
 	return all

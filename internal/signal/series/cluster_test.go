@@ -23,7 +23,7 @@ type neighbours map[string]*series.Store
 func (n neighbours) Others() []series.Peer {
 	var peers []series.Peer
 	for id := range n {
-		peers = append(peers, series.Peer{ID: id, Name: id})
+		peers = append(peers, series.Peer{ID: id, Name: id, Absent: id == "absent"})
 	}
 	return peers
 }
@@ -128,6 +128,27 @@ func TestAQueryIsAboutAllNodes(t *testing.T) {
 	}
 	if found != 4 || samples != 24 {
 		t.Errorf("%d series and %d samples by chunks, want 4 and 24", found, samples)
+	}
+}
+
+func TestANodeThatIsNotThereIsMissedButByAlerts(t *testing.T) {
+	now := time.Now()
+	s := open(t, series.Options{Peers: neighbours{"absent": nil}})
+	put(t, s, set("__name__", "a", "namespace", "default"), now, 1)
+	v, warnings, err := s.In("default").Instant(t.Context(), `a`, now)
+	if err != nil || len(v) != 1 || len(warnings) != 1 || !strings.Contains(warnings[0], "node absent are missing: it is not there") {
+		t.Errorf("%v, %q, %v", v, warnings, err)
+	}
+	if v, warnings, err = s.In("default").Live().Instant(t.Context(), `a`, now); err != nil || len(v) != 1 || len(warnings) > 0 {
+		t.Errorf("%v, %q, %v", v, warnings, err)
+	}
+	q, err := s.In("default").Querier(0, math.MaxInt64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer q.Close()
+	if names, missing, err := q.LabelNames(t.Context(), nil); err != nil || len(names) == 0 || len(missing) != 1 {
+		t.Errorf("%v, %v, %v", names, missing, err)
 	}
 }
 

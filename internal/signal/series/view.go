@@ -13,13 +13,15 @@ import (
 )
 
 // View is what a caller may see: one namespace, or all. It confines where series are selected, whatever the query says, so that no
-// wording of a query gets around it. In a cluster it is of the series of all live nodes; what a node cannot be asked for is a warning beside the answer. It is a storage.SampleAndChunkQueryable and a storage.ExemplarQueryable.
+// wording of a query gets around it. In a cluster it is of the series of all nodes; what a node cannot be asked for is a warning beside the answer. It is a storage.SampleAndChunkQueryable and a storage.ExemplarQueryable.
 type View struct {
 	store     *Store
 	namespace string
 	whole     bool
 	// alone: the other nodes are not asked.
 	alone bool
+	// live: nodes that are not there are not missed.
+	live bool
 }
 
 // Whole is the view of all namespaces and of what belongs to none.
@@ -27,6 +29,13 @@ func (s *Store) Whole() *View { return &View{store: s, whole: true} }
 
 // In is the view of one namespace.
 func (s *Store) In(namespace string) *View { return &View{store: s, namespace: namespace} }
+
+// Live is the same view, but that it has no warning about nodes that are not there. It is for who must go on without them, such as alerts: a node may be away for days.
+func (v *View) Live() *View {
+	live := *v
+	live.live = true
+	return &live
+}
 
 // Own is the view of what this node alone keeps of one namespace.
 func (s *Store) Own(namespace string) *View { return s.local(Selection{Namespace: namespace}) }
