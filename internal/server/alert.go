@@ -18,6 +18,7 @@ import (
 	"github.com/gantry-platform/gantry/internal/release"
 	"github.com/gantry-platform/gantry/internal/signal/alert"
 	"github.com/gantry-platform/gantry/internal/signal/alert/notify"
+	"github.com/gantry-platform/gantry/internal/signal/live"
 	"github.com/gantry-platform/gantry/internal/signal/series"
 )
 
@@ -28,7 +29,7 @@ func (s *Server) buildAlerts(changes alert.Changes) error {
 		return err
 	}
 	s.alerts, err = alert.New(alert.Options{Store: s.store, Documents: &alertDocuments{server: s}, Series: alertSeries{s.series}, Appendable: s.series, Changes: changes,
-		Sender: notify.NewSender(networks, nil), ExternalURL: s.externalURL(), Logger: s.log.With("part", "alert"), Registerer: s.metrics})
+		Sender: notify.NewSender(networks, nil), ExternalURL: s.externalURL(), Observe: func(namespace string) { s.live.Moved(namespace, live.Alerts) }, Logger: s.log.With("part", "alert"), Registerer: s.metrics})
 	return err
 }
 

@@ -39,7 +39,7 @@ func (s *Server) openEvents(series storage.Appendable) error {
 	log := s.log.With("part", "events")
 	folder := filepath.Join(s.dataDir, "events")
 	room, err := event.Open(event.Options{Folder: folder, MaxAge: s.settings.EventsMaxAge, MaxBytes: int64(s.settings.EventsMaxSize),
-		Rate: float64(s.settings.EventsRate), MinimumFree: uint64(s.settings.MinimumFree), Node: s.store.Self().Name, Series: series, Logger: log, Registerer: s.metrics})
+		Rate: float64(s.settings.EventsRate), MinimumFree: uint64(s.settings.MinimumFree), Node: s.store.Self().Name, Series: series, Logger: log, Registerer: s.metrics, Observe: s.live.Changed})
 	if err != nil {
 		return err
 	}

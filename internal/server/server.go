@@ -30,6 +30,7 @@ import (
 	"github.com/gantry-platform/gantry/internal/release"
 	"github.com/gantry-platform/gantry/internal/release/keyvalue"
 	"github.com/gantry-platform/gantry/internal/signal/alert"
+	"github.com/gantry-platform/gantry/internal/signal/live"
 	"github.com/gantry-platform/gantry/internal/signal/red"
 	"github.com/gantry-platform/gantry/internal/signal/series"
 	"github.com/gantry-platform/gantry/internal/state"
@@ -69,6 +70,7 @@ type Server struct {
 	nacosConnections *nacos.Connections
 	apollo           *apollo.Handler
 	events           *events
+	live             live.Room
 
 	consul  *consul.Handler
 	series  *series.Store
@@ -214,14 +216,14 @@ func (s *Server) buildRooms() error {
 		return err
 	}
 	s.releases, err = release.New(release.Options{Store: s.store, Policy: policy.Standard(), Keys: keys,
-		Logger: s.log.With("part", "release"), Registerer: s.metrics, Observe: s.events.feed.observe})
+		Logger: s.log.With("part", "release"), Registerer: s.metrics, Observe: s.observeDocument})
 	if err != nil {
 		return err
 	}
 	instanceOptions := instance.Options{Store: s.store, Logger: s.log.With("part", "instance"), Registerer: s.metrics,
 		NamespaceInUse: s.namespaceInUse, NamedProtocol: consul.Protocol}
 	apiOptions := native.Options{Store: s.store, Access: s.access, Releases: s.releases, Events: s.events.room, Logger: s.log.With("part", "api"),
-		Version: s.version, Describe: s.describe, Warnings: s.warnings}
+		Version: s.version, Describe: s.describe, Warnings: s.warnings, Live: &s.live}
 	if s.cluster != nil {
 		s.peers = peer.NewClient(s.store, s.cluster.node.ClientTLS(), s.log.With("part", "peer"))
 		instanceOptions.Peers, apiOptions.Peers = s.peers, s.peers
@@ -291,6 +293,7 @@ func (s *Server) startRooms(ctx context.Context) error {
 	}
 	s.startRed()
 	s.feedChanges()
+	s.workers.Go(s.followInstances)
 	s.alerts.Start()
 	if s.cluster != nil {
 		s.workers.Go(func() { s.cluster.node.Keep(s.running, s.log) })

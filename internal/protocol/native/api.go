@@ -15,6 +15,7 @@ import (
 	"github.com/gantry-platform/gantry/internal/signal/alert"
 	"github.com/gantry-platform/gantry/internal/signal/event"
 	"github.com/gantry-platform/gantry/internal/signal/fanout"
+	"github.com/gantry-platform/gantry/internal/signal/live"
 	"github.com/gantry-platform/gantry/internal/state"
 	gantryv1 "github.com/gantry-platform/gantry/sdk/api/gantry/v1"
 	"github.com/gantry-platform/gantry/sdk/api/gantry/v1/gantryv1connect"
@@ -50,6 +51,8 @@ type Options struct {
 	Describe func() *gantryv1.Node
 	// Warnings are what an operator should look at.
 	Warnings func() []string
+	// Live tells what moves.
+	Live *live.Room
 	// Alerts evaluates alerts; nil where this node does not.
 	Alerts *alert.Engine
 }
@@ -88,6 +91,8 @@ func (a *API) Register(mux *http.ServeMux) {
 	mux.Handle(gantryv1connect.NewEventServiceHandler(&eventService{api: a}, options...))
 	mux.HandleFunc("POST "+EventsPath+"{topic}", a.postEvents)
 	mux.Handle(gantryv1connect.NewAlertServiceHandler(&alertService{api: a}, options...))
+	path, handler := gantryv1connect.NewLiveServiceHandler(&liveService{api: a}, options...)
+	mux.Handle(path, bounded(handler))
 }
 
 // interceptor says who is calling before a method runs, and turns its error into Connect's after it.

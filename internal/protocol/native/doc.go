@@ -4,5 +4,5 @@
 // It translates and nothing more. Each method keeps one rhythm: name the namespace, ask whether the caller
 // may, call the room that knows, answer in the API's words. What outlives a request or a stream lives in the rooms.
 //
-// It imports instance, release, signal/event, access, policy, state, fault and protocol/edge.
+// It imports instance, release, signal/event, signal/live, access, policy, state, fault and protocol/edge.
 package native

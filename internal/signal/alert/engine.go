@@ -33,6 +33,8 @@ type Options struct {
 	Sender *notify.Sender
 	// ExternalURL is where people reach Gantry, for links.
 	ExternalURL string
+	// Observe is told of each namespace whose alerts have moved, or what is in force about them, as this node sees it; it must not wait. Default: nobody is told.
+	Observe func(namespace string)
 	// Logger, Registerer and Now default to none, none and time.Now.
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
@@ -79,7 +81,10 @@ func New(o Options) (*Engine, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	e := &Engine{Options: o, log: o.Logger, records: newRecords(o.Logger), notified: newNotifications(o.Logger), reader: newReader(o.Documents, o.Logger),
+	if o.Observe == nil {
+		o.Observe = func(string) {}
+	}
+	e := &Engine{Options: o, log: o.Logger, records: newRecords(o.Logger, o.Observe), notified: newNotifications(o.Logger), reader: newReader(o.Documents, o.Logger),
 		turns: make(chan struct{}, concurrentQueries), tests: make(chan struct{}, 2), previews: make(chan struct{}, 2), runners: map[Ref]*runner{}, tellers: map[string]*teller{}}
 	e.configs.Store(&map[string]*config{})
 	e.running, e.stop = context.WithCancel(context.Background())
@@ -147,11 +152,24 @@ func (e *Engine) reconcile(ctx context.Context, run bool) {
 		}
 	}
 	e.configs.Store(&after)
+	e.reconcileWorkers(after, run)
+	for namespace := range before {
+		if after[namespace] == nil {
+			e.Observe(namespace)
+		}
+	}
+	for namespace, c := range after {
+		if c != before[namespace] {
+			e.Observe(namespace)
+		}
+	}
+}
 
+func (e *Engine) reconcileWorkers(configs map[string]*config, run bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.reconcileRunners(after, run)
-	e.reconcileTellers(after, run)
+	e.reconcileRunners(configs, run)
+	e.reconcileTellers(configs, run)
 }
 
 func (e *Engine) reconcileRunners(configs map[string]*config, run bool) {

@@ -63,13 +63,14 @@ func refOfKey(key string) (Ref, error) {
 
 // records mirrors the alerts of all documents, by namespace. What it hands out is not changed afterwards.
 type records struct {
-	log *slog.Logger
-	mu  sync.RWMutex
-	all map[string]map[Ref]*record
+	log     *slog.Logger
+	observe func(namespace string)
+	mu      sync.RWMutex
+	all     map[string]map[Ref]*record
 }
 
-func newRecords(log *slog.Logger) *records {
-	return &records{log: log, all: map[string]map[Ref]*record{}}
+func newRecords(log *slog.Logger, observe func(string)) *records {
+	return &records{log: log, observe: observe, all: map[string]map[Ref]*record{}}
 }
 
 // in are the records of a namespace.
@@ -87,22 +88,37 @@ func (r *records) get(ref Ref) *record {
 
 // Reset implements [state.Mirrored].
 func (r *records) Reset(all []state.Record, _ int64) {
+	moved := map[string]struct{}{}
+	defer r.tell(moved)
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	for namespace := range r.all {
+		moved[namespace] = struct{}{}
+	}
 	clear(r.all)
 	for _, stored := range all {
-		r.put(stored)
+		moved[r.put(stored).Namespace] = struct{}{}
+	}
+}
+
+// tell tells the observer, after what moved can be seen.
+func (r *records) tell(moved map[string]struct{}) {
+	for namespace := range moved {
+		r.observe(namespace)
 	}
 }
 
 // Apply implements [state.Mirrored].
 func (r *records) Apply(events []state.Event, _ int64) {
+	moved := map[string]struct{}{}
+	defer r.tell(moved)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, event := range events {
 		if !event.Deleted {
-			r.put(event.Record)
+			moved[r.put(event.Record).Namespace] = struct{}{}
 		} else if ref, err := refOfKey(event.Key); err == nil {
+			moved[ref.Namespace] = struct{}{}
 			delete(r.all[ref.Namespace], ref)
 			if len(r.all[ref.Namespace]) == 0 {
 				delete(r.all, ref.Namespace)
@@ -111,7 +127,8 @@ func (r *records) Apply(events []state.Event, _ int64) {
 	}
 }
 
-func (r *records) put(stored state.Record) {
+// put takes a record and answers whose it is; the ref is empty when the key names none.
+func (r *records) put(stored state.Record) Ref {
 	ref, err := refOfKey(stored.Key)
 	rec := &record{modified: stored.Modified}
 	if err == nil {
@@ -122,12 +139,13 @@ func (r *records) put(stored state.Record) {
 		rec = &record{modified: stored.Modified}
 	}
 	if ref == (Ref{}) {
-		return
+		return ref
 	}
 	if r.all[ref.Namespace] == nil {
 		r.all[ref.Namespace] = map[Ref]*record{}
 	}
 	r.all[ref.Namespace][ref] = rec
+	return ref
 }
 
 // historyPut is the write of an entry of the history. Its key orders by time, within a node by what came first, and then by chance.

@@ -123,11 +123,15 @@ func (r *runner) evaluate(ctx context.Context, at time.Time) {
 		r.nameChanges(ctx, rule, moved, at)
 		happened = append(happened, moved...)
 	}
-	r.persist(ctx, rule.ref, at, happened, changed || len(happened) > 0)
+	changed = changed || len(happened) > 0
+	r.persist(ctx, rule.ref, at, happened, changed)
 	r.out.alerts(ctx, r.alerts, at)
 	took := time.Since(began)
 	e.metrics.evaluated(err == nil, took)
 	r.show(at, took)
+	if changed {
+		e.Observe(rule.ref.Namespace)
+	}
 }
 
 // ask asks what the rule is about, in its turn.

@@ -51,6 +51,8 @@ type Options struct {
 	DiskFree    func() uint64
 	// Series takes the counters; nil: they are not written.
 	Series storage.Appendable
+	// Observe is told of changes when they are durable, oldest first, each once; it must not wait. Default: nobody is told.
+	Observe func(namespace string, changes []Stored)
 	// Logger, Registerer and Now default to none, none and time.Now.
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
@@ -115,6 +117,9 @@ func Open(o Options) (*Room, error) {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Observe == nil {
+		o.Observe = func(string, []Stored) {}
 	}
 	r := &Room{options: o, counts: newCounts(o.Series, o.Node), rates: map[string]*rate.Limiter{}}
 	if err := os.MkdirAll(o.Folder, 0o700); err != nil {
@@ -314,8 +319,20 @@ func (r *Room) Record(ctx context.Context, namespace string, changes []Event) er
 		}
 		stored = append(stored, Stored{Event: changes[i], Namespace: namespace, Arrived: now})
 	}
-	_, err := r.changes.append(ctx, stored)
-	return err
+	fresh, err := r.changes.append(ctx, stored)
+	if err != nil {
+		return err
+	}
+	var told []Stored
+	for i := range stored {
+		if fresh[i] {
+			told = append(told, stored[i])
+		}
+	}
+	if len(told) > 0 {
+		r.options.Observe(namespace, told)
+	}
+	return nil
 }
 
 // Changes finds changes. Every node answers for the whole cluster.
