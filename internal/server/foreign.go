@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/gantry-platform/gantry/internal/console"
 	"github.com/gantry-platform/gantry/internal/protocol/apollo"
 	"github.com/gantry-platform/gantry/internal/protocol/consul"
 	"github.com/gantry-platform/gantry/internal/protocol/eureka"
@@ -32,6 +33,8 @@ func (s *Server) mounts() []mount {
 		{[]string{springconfig.Prefix}, springconfig.New(s.releases, s.access, s.log.With("part", "springconfig"))},
 		{[]string{zipkin.Prefix, zipkin.Path}, s.newZipkin()},
 		{[]string{jaeger.Prefix}, s.newJaeger()},
+		// The console's paths hold names of documents, in which two slashes are two.
+		{[]string{console.Prefix}, s.console.Handler()},
 	}
 }
 

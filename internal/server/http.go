@@ -7,12 +7,14 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"runtime/debug"
+	"strings"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/gantry-platform/gantry/internal/access"
+	"github.com/gantry-platform/gantry/internal/console"
 	"github.com/gantry-platform/gantry/internal/fault"
 	"github.com/gantry-platform/gantry/internal/protocol/edge"
 	"github.com/gantry-platform/gantry/internal/protocol/promsd"
@@ -33,7 +35,7 @@ func (s *Server) handler() http.Handler {
 	health := http.NewServeMux()
 	health.HandleFunc("GET /healthz", s.healthz)
 	health.HandleFunc("GET /readyz", s.readyz)
-	rest := sync.OnceValue(func() http.Handler { return edge.Namespaces(s.foreign(s.routes())) })
+	rest := sync.OnceValue(func() http.Handler { return edge.Namespaces(s.console.Credentials(s.foreign(s.routes()))) })
 	return s.guarded(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case r.URL.Path == "/healthz" || r.URL.Path == "/readyz":
@@ -52,13 +54,14 @@ func (s *Server) routes() http.Handler {
 	s.api.Register(mux)
 	mux.Handle("/metrics", s.authenticated(promhttp.HandlerFor(prometheus.Gatherers{s.metrics, prometheus.DefaultGatherer}, promhttp.HandlerOpts{})))
 	mux.Handle(promsd.Path, promsd.Handler(s.instances, s.identify))
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
+	mux.Handle(strings.TrimSuffix(console.Prefix, "/"), s.console.Handler())
+	mux.Handle("GET /{$}", s.console.Welcome(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		_, _ = w.Write([]byte("Gantry " + s.version + "\n\nAPI      /gantry.v1.* (Connect: JSON by POST, or gRPC)\n" +
+		_, _ = w.Write([]byte("Gantry " + s.version + "\n\nConsole  /console/\nAPI      /gantry.v1.* (Connect: JSON by POST, or gRPC)\n" +
 			"Metrics  /metrics\nHealth   /healthz, /readyz\nTargets  /prometheus/sd\n" +
 			"Signals  Prometheus's query API /prometheus/api/v1/, Jaeger's /jaeger/api/, Zipkin's spans /api/v2/spans, events /events/v1/, OTLP on its own ports\n" +
 			"Others   Nacos /nacos/, Eureka /eureka/, Consul /v1/, Apollo /configs/, Spring Cloud Config /spring-config/\n         in another namespace than default: /ns/<namespace>/ before these\n\nThe command `gantry status` says more.\n"))
-	})
+	})))
 	return mux
 }
 

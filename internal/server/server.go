@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/gantry-platform/gantry/internal/access"
+	"github.com/gantry-platform/gantry/internal/console"
 	"github.com/gantry-platform/gantry/internal/fault"
 	"github.com/gantry-platform/gantry/internal/instance"
 	"github.com/gantry-platform/gantry/internal/policy"
@@ -70,6 +71,7 @@ type Server struct {
 	nacosConnections *nacos.Connections
 	apollo           *apollo.Handler
 	events           *events
+	console          *console.Console
 	live             live.Room
 
 	consul  *consul.Handler
@@ -242,6 +244,9 @@ func (s *Server) buildRooms() error {
 	apiOptions.Alerts = s.alerts
 	apiOptions.Instances = s.instances
 	s.api = native.New(apiOptions)
+	if err := s.buildConsole(); err != nil {
+		return err
+	}
 	s.nacos = nacos.New(nacos.Options{Access: s.access, Instances: s.instances, Releases: s.releases, Logger: s.log.With("part", "nacos"), Nodes: s.nacosNodes})
 	s.nacosConnections = s.nacos.Connections(s.otherHTTPAddresses)
 	s.apollo, err = apollo.New(apollo.Options{Releases: s.releases, Access: s.access, Registerer: s.metrics, Logger: s.log.With("part", "apollo")})
