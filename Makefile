@@ -11,13 +11,34 @@ ZIPKIN  := bin/peers/zipkin-server-3.5.1-exec.jar
 CONFORMANCE := $(patsubst %/go.mod,%,$(wildcard conformance/go.mod conformance/*/go.mod))
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test conformance bench bench-signals lint generate check-generated tools clean
+.PHONY: help build console demo test test-console conformance bench bench-signals lint generate check-generated tools clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-build: ## Build bin/gantry, static
+build: console ## Build bin/gantry, static; with the console where npm is
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/gantry ./cmd/gantry
+
+# What the console in the binary is made of. Without npm it is left out, and `make build CONSOLE=no` leaves it out although npm is there.
+CONSOLE         ?= $(if $(shell command -v npm 2>/dev/null),yes,no)
+CONSOLE_PAGE    := internal/console/dist/index.html
+CONSOLE_MODULES := console/node_modules/.package-lock.json
+CONSOLE_SOURCES := $(shell find console \( -name node_modules -o -name e2e \) -prune -o -type f ! -name '*.test.ts' ! -name '*.test.tsx' -print 2>/dev/null)
+
+ifeq ($(CONSOLE),yes)
+console: $(if $(CONSOLE_SOURCES),$(CONSOLE_PAGE))
+else
+console:
+	@if [ -e $(CONSOLE_PAGE) ]; then echo "the console in the binary is the one that was built before: npm is missing, or CONSOLE=$(CONSOLE)"; \
+		else echo "the console is left out of the binary: npm is missing, or CONSOLE=$(CONSOLE) (docs/console.md)"; fi
+endif
+
+$(CONSOLE_MODULES): console/package-lock.json
+	cd console && npm ci --no-audit --no-fund
+	@touch $@
+
+$(CONSOLE_PAGE): $(CONSOLE_SOURCES) | $(CONSOLE_MODULES)
+	cd console && npm run build
 
 demo: build ## Start a server and a small lender's fleet, and say what to try
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/ ./examples/lending/...
@@ -27,6 +48,12 @@ test: ## Unit, property and integration tests, with the race detector
 	$(GO) test -race -count=1 -timeout 600s ./...
 	cd sdk && GOWORK=off $(GO) test -race -timeout 120s ./...
 	cd bench && GOWORK=off $(GO) test ./...
+
+# The users' tasks run against the binary that holds what was just checked.
+test-console: $(CONSOLE_MODULES) ## The console: types, lint, unit tests, size, and users' tasks in Chromium
+	cd console && npm run check
+	$(MAKE) build CONSOLE=yes
+	@if [ -d console/e2e ]; then CGO_ENABLED=0 $(GO) build -trimpath -o bin/ ./examples/lending/... && cd console && npm run e2e; fi
 
 conformance: build ## Other people's programs against a live server
 	@set -e; for module in $(CONFORMANCE); do echo "== $$module"; (cd $$module && GOWORK=off $(GO) test -count=1 -timeout 600s ./...); done
