@@ -22,7 +22,7 @@ build: console ## Build bin/gantry, static; with the console where npm is
 # What the console in the binary is made of. Without npm it is left out, and `make build CONSOLE=no` leaves it out although npm is there.
 CONSOLE         ?= $(if $(shell command -v npm 2>/dev/null),yes,no)
 CONSOLE_PAGE    := internal/console/dist/index.html
-CONSOLE_MODULES := console/node_modules/.package-lock.json
+CONSOLE_MODULES := console/node_modules/.installed
 CONSOLE_SOURCES := $(shell find console \( -name node_modules -o -name e2e \) -prune -o -type f ! -name '*.test.ts' ! -name '*.test.tsx' -print 2>/dev/null)
 
 ifeq ($(CONSOLE),yes)
@@ -35,7 +35,7 @@ endif
 
 $(CONSOLE_MODULES): console/package-lock.json
 	cd console && npm ci --no-audit --no-fund
-	@touch $@
+	@mkdir -p $(@D) && touch $@
 
 $(CONSOLE_PAGE): $(CONSOLE_SOURCES) | $(CONSOLE_MODULES)
 	cd console && npm run build
