@@ -16,5 +16,5 @@
 // token where the app needs it: for the API and the metrics, when the request brings no credential of its own, and when the browser says that it is of the same
 // origin. That rule holds for reading too. No token ever stands in a URL.
 //
-// It imports access and fault, and keeps nothing beyond a request: sessions are tokens of access.
+// It imports access, fault and protocol/edge, and keeps nothing beyond a request: sessions are tokens of access.
 package console
