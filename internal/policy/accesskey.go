@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
 
 	"github.com/gantry-platform/gantry/internal/fault"
@@ -54,6 +55,8 @@ type accessKeyKind struct{}
 func (accessKeyKind) Name() string { return KindAccessKey }
 
 func (accessKeyKind) Formats() []string { return []string{source.YAML, source.JSON, source.TOML} }
+
+func (accessKeyKind) spec() reflect.Type { return reflect.TypeFor[accessKeySpec]() }
 
 func (accessKeyKind) Validate(doc Document, _ Library) ([]*fault.Error, error) {
 	if !doc.Sensitive {

@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"time"
 
@@ -24,6 +25,9 @@ const (
 	Warning  Severity = "warning"
 	Info     Severity = "info"
 )
+
+// Words are all of them, for who describes what may be written.
+func (Severity) Words() []string { return []string{string(Critical), string(Warning), string(Info)} }
 
 // Direction says which deviations from a baseline count.
 type Direction string
@@ -98,6 +102,8 @@ type alertKind struct{}
 func (alertKind) Name() string { return KindAlert }
 
 func (alertKind) Formats() []string { return []string{source.YAML, source.JSON, source.TOML} }
+
+func (alertKind) spec() reflect.Type { return reflect.TypeFor[Alert]() }
 
 func (alertKind) Validate(doc Document, _ Library) ([]*fault.Error, error) {
 	_, faults, err := readAlert(doc)

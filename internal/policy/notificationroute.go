@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"reflect"
 	"time"
 
 	"github.com/prometheus/common/model"
@@ -50,6 +51,8 @@ func (notificationRouteKind) Name() string { return KindNotificationRoute }
 func (notificationRouteKind) Formats() []string {
 	return []string{source.YAML, source.JSON, source.TOML}
 }
+
+func (notificationRouteKind) spec() reflect.Type { return reflect.TypeFor[NotificationRoute]() }
 
 func (notificationRouteKind) Validate(doc Document, lib Library) ([]*fault.Error, error) {
 	route, tree, err := readNotificationRoute(doc)

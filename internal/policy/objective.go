@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -79,6 +80,8 @@ type objectiveKind struct{}
 func (objectiveKind) Name() string { return KindObjective }
 
 func (objectiveKind) Formats() []string { return []string{source.YAML, source.JSON, source.TOML} }
+
+func (objectiveKind) spec() reflect.Type { return reflect.TypeFor[Objective]() }
 
 func (objectiveKind) Validate(doc Document, _ Library) ([]*fault.Error, error) {
 	_, faults, err := readObjective(doc)

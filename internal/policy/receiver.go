@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/mail"
 	"net/url"
+	"reflect"
 	"strings"
 
 	"github.com/gantry-platform/gantry/internal/fault"
@@ -83,6 +84,8 @@ type receiverKind struct{}
 func (receiverKind) Name() string { return KindReceiver }
 
 func (receiverKind) Formats() []string { return []string{source.YAML, source.JSON, source.TOML} }
+
+func (receiverKind) spec() reflect.Type { return reflect.TypeFor[Receiver]() }
 
 func (receiverKind) Validate(doc Document, _ Library) ([]*fault.Error, error) {
 	if !doc.Sensitive {

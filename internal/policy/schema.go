@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"reflect"
 
 	"github.com/gantry-platform/gantry/internal/fault"
 	"github.com/gantry-platform/gantry/internal/policy/source"
@@ -43,6 +44,8 @@ type schemaKind struct {
 func (*schemaKind) Name() string { return kindSchema }
 
 func (*schemaKind) Formats() []string { return []string{source.YAML, source.JSON} }
+
+func (*schemaKind) spec() reflect.Type { return reflect.TypeFor[schemaSpec]() }
 
 // Validate refuses what is no JSON Schema, and warns of each configuration in force that the
 // Schema would refuse.

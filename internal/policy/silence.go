@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"reflect"
 	"time"
 
 	"github.com/gantry-platform/gantry/internal/fault"
@@ -40,6 +41,8 @@ type silenceKind struct{}
 func (silenceKind) Name() string { return KindSilence }
 
 func (silenceKind) Formats() []string { return []string{source.YAML, source.JSON, source.TOML} }
+
+func (silenceKind) spec() reflect.Type { return reflect.TypeFor[Silence]() }
 
 func (silenceKind) Validate(doc Document, _ Library) ([]*fault.Error, error) {
 	_, err := ParseSilence(doc)
@@ -91,6 +94,8 @@ type inhibitionKind struct{}
 func (inhibitionKind) Name() string { return KindInhibition }
 
 func (inhibitionKind) Formats() []string { return []string{source.YAML, source.JSON, source.TOML} }
+
+func (inhibitionKind) spec() reflect.Type { return reflect.TypeFor[Inhibition]() }
 
 func (inhibitionKind) Validate(doc Document, _ Library) ([]*fault.Error, error) {
 	_, err := ParseInhibition(doc)

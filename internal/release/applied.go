@@ -1,6 +1,7 @@
 package release
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"sync"
@@ -129,21 +130,66 @@ func (r *Releaser) Applied(ref Ref) []*gantryv1.AppliedReport {
 	}
 	a.mu.Unlock()
 	d := r.index.get(ref)
-	node := r.store.Self().ID
 	answer := make([]*gantryv1.AppliedReport, 0, len(reports))
 	for _, p := range reports {
-		wanted, _ := d.resolve(&p.subject)
-		sum := p.checksum
-		if d == nil || d.head.Sealed {
-			sum = ""
-		}
-		answer = append(answer, &gantryv1.AppliedReport{Ref: ref.Proto(), Subject: p.subject.Proto(), Version: p.version, Checksum: sum,
-			AppliedAt: p.at, Error: p.failure, WantedVersion: wanted, Node: node})
+		answer = append(answer, r.reported(ref, d, p))
 	}
 	slices.SortFunc(answer, func(x, y *gantryv1.AppliedReport) int {
 		return strings.Compare(x.GetSubject().GetInstanceId(), y.GetSubject().GetInstanceId())
 	})
 	return answer
+}
+
+// reported is a report with what should be applied by now.
+func (r *Releaser) reported(ref Ref, d *document, p *report) *gantryv1.AppliedReport {
+	wanted, _ := d.resolve(&p.subject)
+	sum := p.checksum
+	if d == nil || d.head.Sealed {
+		sum = ""
+	}
+	return &gantryv1.AppliedReport{Ref: ref.Proto(), Subject: p.subject.Proto(), Version: p.version, Checksum: sum, AppliedAt: p.at, Error: p.failure, WantedVersion: wanted,
+		Node: r.store.Self().ID}
+}
+
+// maxAppliedBy bounds what one question about a service answers.
+const maxAppliedBy = 10_000
+
+// AppliedBy answers what this node's sessions of a service have applied, or of one of its instances, like [Releaser.Applied]: in order of instance and document, and at
+// most ten thousand reports.
+func (r *Releaser) AppliedBy(service *gantryv1.ServiceRef, instance string) []*gantryv1.AppliedReport {
+	type found struct {
+		ref Ref
+		*report
+	}
+	var all []found
+	a := r.applied
+	a.mu.Lock()
+	for _, of := range a.sessions {
+		for ref, p := range of {
+			if len(all) >= maxAppliedBy || !p.subject.isOf(service, instance) {
+				break // a session has one subject
+			}
+			all = append(all, found{ref, p})
+		}
+	}
+	a.mu.Unlock()
+	slices.SortFunc(all, func(x, y found) int {
+		return cmp.Or(strings.Compare(x.subject.InstanceID, y.subject.InstanceID), strings.Compare(x.ref.Namespace, y.ref.Namespace),
+			strings.Compare(x.ref.Kind, y.ref.Kind), strings.Compare(x.ref.Name, y.ref.Name))
+	})
+	answer := make([]*gantryv1.AppliedReport, 0, len(all))
+	for _, f := range all {
+		answer = append(answer, r.reported(f.ref, r.index.get(f.ref), f.report))
+	}
+	return answer
+}
+
+// isOf tells whether a subject is an instance of a service. Names that are left out mean "default" on both sides.
+func (s *Subject) isOf(service *gantryv1.ServiceRef, instance string) bool {
+	own := s.proto.GetService()
+	return (instance == "" || instance == s.InstanceID) && own.GetService() == service.GetService() && own.GetService() != "" &&
+		cmp.Or(own.GetNamespace(), DefaultNamespace) == cmp.Or(service.GetNamespace(), DefaultNamespace) &&
+		cmp.Or(own.GetGroup(), "default") == cmp.Or(service.GetGroup(), "default")
 }
 
 // cut shortens a text to at most so many bytes of valid UTF-8.

@@ -106,3 +106,34 @@ func TestReportsOfSecretsHaveNoChecksum(t *testing.T) {
 		t.Errorf("reported: %v", got)
 	}
 }
+
+func TestWhatAServiceApplied(t *testing.T) {
+	r := open(t, release.Options{})
+	a, b := config("a.yaml"), config("b.yaml")
+	released(t, r, a, "a: 1")
+	of := func(namespace, service, id string) release.Subject {
+		return release.SubjectOf(&gantryv1.Subject{InstanceId: id, Service: &gantryv1.ServiceRef{Namespace: namespace, Service: service}})
+	}
+	for session, subject := range map[string]release.Subject{"s1": of("", "loan", "i2"), "s2": of("default", "loan", "i1"), "s3": of("", "fund", "i1"), "s4": of("staging", "loan", "i1"), "s5": of("", "", "i1")} {
+		if err := r.Report(session, subject, report(b, 1), report(a, 1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ask := func(namespace, service, id string) (all []string) {
+		for _, p := range r.AppliedBy(&gantryv1.ServiceRef{Namespace: namespace, Service: service}, id) {
+			all = append(all, fmt.Sprintf("%s %s %d/%d", p.Subject.InstanceId, p.Ref.Name, p.Version, p.WantedVersion))
+		}
+		return all
+	}
+	for _, c := range []struct{ namespace, service, instance, want string }{
+		{"", "loan", "", "[i1 a.yaml 1/1 i1 b.yaml 1/0 i2 a.yaml 1/1 i2 b.yaml 1/0]"},
+		{"default", "loan", "i2", "[i2 a.yaml 1/1 i2 b.yaml 1/0]"},
+		{"staging", "loan", "", "[i1 a.yaml 1/1 i1 b.yaml 1/0]"},
+		{"", "loan", "i9", "[]"},
+		{"", "", "", "[]"},
+	} {
+		if got := fmt.Sprint(ask(c.namespace, c.service, c.instance)); got != c.want {
+			t.Errorf("%+v: %s", c, got)
+		}
+	}
+}

@@ -1,8 +1,10 @@
 package source_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -152,5 +154,32 @@ func TestSuggest(t *testing.T) {
 		if got := source.Suggest(word, known); got != want {
 			t.Errorf("Suggest(%q) is %q, want %q", word, got, want)
 		}
+	}
+}
+
+func TestDescribe(t *testing.T) {
+	type inner struct {
+		Ratio float64 `json:"ratio" spec:"required"`
+	}
+	type word string
+	type outer struct {
+		Name   string           `json:"name" spec:"required"`
+		Count  *uint32          `json:"count"`
+		Offset int              `json:"offset"`
+		On     bool             `json:"on"`
+		Every  time.Duration    `json:"every"`
+		Any    *source.Node     `json:"any"`
+		Inner  []inner          `json:"inner"`
+		ByName map[string]inner `json:"byName"`
+		Kind   word             `json:"kind"`
+		Hidden string           `json:"-"`
+	}
+	got, err := json.Marshal(source.Describe(reflect.TypeFor[outer]()))
+	const in = `{"additionalProperties":false,"properties":{"ratio":{"type":"number"}},"required":["ratio"],"type":"object"}`
+	const want = `{"additionalProperties":false,"properties":{"any":{},"byName":{"additionalProperties":` + in + `,"type":"object"},"count":{"minimum":0,"type":"integer"},` +
+		`"every":{"description":"a duration such as \"1.5s\"","type":"string"},"inner":{"items":` + in + `,"type":"array"},"kind":{"type":"string"},"name":{"type":"string"},` +
+		`"offset":{"type":"integer"},"on":{"type":"boolean"}},"required":["name"],"type":"object"}`
+	if err != nil || string(got) != want {
+		t.Errorf("%s, %v", got, err)
 	}
 }

@@ -25,6 +25,8 @@ import (
 type Peers interface {
 	// Applied asks all other nodes what their sessions run of a document; missing are nodes that did not answer.
 	Applied(ctx context.Context, ref *gantryv1.DocumentRef) (reports []*gantryv1.AppliedReport, missing []string)
+	// AppliedBy asks all other nodes what their sessions of a service, or of one instance, run.
+	AppliedBy(ctx context.Context, service *gantryv1.ServiceRef, instance string) (reports []*gantryv1.AppliedReport, missing []string)
 	// Describe asks all other nodes for their own figures, by node id.
 	Describe(ctx context.Context) map[string]*gantryv1.Node
 }

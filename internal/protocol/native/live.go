@@ -19,6 +19,9 @@ import (
 // tickInterval is how often a stream says that it is alive.
 const tickInterval = 5 * time.Second
 
+// rightsInterval is how long a stream in which nothing moves outlives its right.
+const rightsInterval = time.Second
+
 type liveService struct{ api *API }
 
 // Watch implements the service. There is one goroutine a stream: a write to a slow reader holds it up, and what moves meanwhile coalesces in the room.
@@ -43,7 +46,11 @@ func (s *liveService) Watch(ctx context.Context, r *gantryv1.LiveWatchRequest, s
 	ctx, stop := edge.Waiting(ctx)
 	defer stop()
 	for tick := time.Now().Add(tickInterval); ; {
-		until, cancel := context.WithDeadline(ctx, tick)
+		wait := time.Now().Add(rightsInterval)
+		if tick.Before(wait) {
+			wait = tick
+		}
+		until, cancel := context.WithDeadline(ctx, wait)
 		news, err := watcher.Next(until)
 		cancel()
 		// Asked each time: an identity that is held follows the grants.

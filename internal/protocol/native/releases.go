@@ -2,11 +2,14 @@ package native
 
 import (
 	"context"
+	"slices"
 	"sort"
+	"strings"
 
 	"connectrpc.com/connect"
 
 	"github.com/gantry-platform/gantry/internal/access"
+	"github.com/gantry-platform/gantry/internal/fault"
 	"github.com/gantry-platform/gantry/internal/release"
 	gantryv1 "github.com/gantry-platform/gantry/sdk/api/gantry/v1"
 )
@@ -141,9 +144,6 @@ func (s *releaseService) Applied(ctx context.Context, r *gantryv1.AppliedRequest
 		return nil, err
 	}
 	answer := &gantryv1.AppliedResponse{Reports: s.api.Releases.Applied(ref)}
-	for _, report := range answer.Reports {
-		report.Node = s.api.Store.Self().ID
-	}
 	if s.api.Peers != nil {
 		others, missing := s.api.Peers.Applied(ctx, ref.Proto())
 		answer.Reports = append(answer.Reports, others...)
@@ -151,6 +151,52 @@ func (s *releaseService) Applied(ctx context.Context, r *gantryv1.AppliedRequest
 		sort.SliceStable(answer.Reports, func(i, j int) bool {
 			return answer.Reports[i].GetSubject().GetInstanceId() < answer.Reports[j].GetSubject().GetInstanceId()
 		})
+	}
+	return answer, nil
+}
+
+func (s *releaseService) AppliedBy(ctx context.Context, r *gantryv1.AppliedByRequest) (*gantryv1.AppliedResponse, error) {
+	if r.GetService().GetService() == "" {
+		return nil, fault.New(fault.Invalid, "request.missing", "no service named").At("service")
+	}
+	if err := access.Require(ctx, access.View, namespaceOr(r.Service.GetNamespace())); err != nil {
+		return nil, err
+	}
+	answer := &gantryv1.AppliedResponse{Reports: s.api.Releases.AppliedBy(r.Service, r.Instance)}
+	if s.api.Peers != nil {
+		others, missing := s.api.Peers.AppliedBy(ctx, r.Service, r.Instance)
+		answer.Reports, answer.MissingNodes = append(answer.Reports, others...), missing
+	}
+	// A service may read documents of other namespaces than its own.
+	identity := access.FromContext(ctx)
+	answer.Reports = slices.DeleteFunc(answer.Reports, func(report *gantryv1.AppliedReport) bool {
+		return !identity.May(access.View, release.RefOf(report.Ref).Namespace)
+	})
+	slices.SortStableFunc(answer.Reports, func(x, y *gantryv1.AppliedReport) int {
+		return strings.Compare(x.GetSubject().GetInstanceId(), y.GetSubject().GetInstanceId())
+	})
+	return answer, nil
+}
+
+func (s *releaseService) ListKinds(ctx context.Context, _ *gantryv1.ListKindsRequest) (*gantryv1.ListKindsResponse, error) {
+	if !access.FromContext(ctx).Active() {
+		return nil, access.Require(ctx, access.View, release.DefaultNamespace)
+	}
+	answer := &gantryv1.ListKindsResponse{}
+	for _, kind := range s.api.Releases.Kinds() {
+		answer.Kinds = append(answer.Kinds, &gantryv1.DocumentKind{Name: kind.Name(), Formats: kind.Formats()})
+	}
+	return answer, nil
+}
+
+func (s *releaseService) ListSchemas(ctx context.Context, r *gantryv1.ListSchemasRequest) (*gantryv1.ListSchemasResponse, error) {
+	schemas, err := s.api.Releases.Schemas(ctx, release.RefOf(r.Ref))
+	if err != nil {
+		return nil, err
+	}
+	answer := &gantryv1.ListSchemasResponse{}
+	for _, schema := range schemas {
+		answer.Schemas = append(answer.Schemas, &gantryv1.DocumentSchema{Source: schema.Source, Schema: string(schema.JSON)})
 	}
 	return answer, nil
 }

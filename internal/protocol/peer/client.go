@@ -206,8 +206,17 @@ func (c *Client) AwaitAcknowledged(ctx context.Context, service instance.Service
 
 // Applied implements native.Peers.
 func (c *Client) Applied(ctx context.Context, ref *gantryv1.DocumentRef) (reports []*gantryv1.AppliedReport, missing []string) {
+	return c.applied(ctx, &peerv1.AppliedRequest{Ref: ref})
+}
+
+// AppliedBy implements native.Peers.
+func (c *Client) AppliedBy(ctx context.Context, service *gantryv1.ServiceRef, instance string) (reports []*gantryv1.AppliedReport, missing []string) {
+	return c.applied(ctx, &peerv1.AppliedRequest{Service: service, Instance: instance})
+}
+
+func (c *Client) applied(ctx context.Context, r *peerv1.AppliedRequest) (reports []*gantryv1.AppliedReport, missing []string) {
 	answers, missing := each(ctx, c, callTimeout, func(ctx context.Context, client peerv1.PeerServiceClient) (*peerv1.AppliedResponse, error) {
-		return client.Applied(ctx, &peerv1.AppliedRequest{Ref: ref})
+		return client.Applied(ctx, r)
 	})
 	for _, answer := range answers {
 		reports = append(reports, answer.Reports...)

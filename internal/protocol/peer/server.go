@@ -100,7 +100,12 @@ func (s *Service) Applied(_ context.Context, r *peerv1.AppliedRequest) (*peerv1.
 	if !s.Started() {
 		return nil, errStarting
 	}
-	answer := &peerv1.AppliedResponse{Reports: s.Releases.Applied(release.RefOf(r.Ref))}
+	answer := &peerv1.AppliedResponse{}
+	if r.Ref != nil {
+		answer.Reports = s.Releases.Applied(release.RefOf(r.Ref))
+	} else {
+		answer.Reports = s.Releases.AppliedBy(r.Service, r.Instance)
+	}
 	for _, report := range answer.Reports {
 		report.Node = s.Store.Self().ID
 	}

@@ -392,8 +392,11 @@ func (x *AwaitAcknowledgedResponse) GetAcknowledged() uint32 {
 }
 
 type AppliedRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Ref           *v1.DocumentRef        `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A document, or else a service or one of its instances.
+	Ref           *v1.DocumentRef `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
+	Service       *v1.ServiceRef  `protobuf:"bytes,2,opt,name=service,proto3" json:"service,omitempty"`
+	Instance      string          `protobuf:"bytes,3,opt,name=instance,proto3" json:"instance,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -433,6 +436,20 @@ func (x *AppliedRequest) GetRef() *v1.DocumentRef {
 		return x.Ref
 	}
 	return nil
+}
+
+func (x *AppliedRequest) GetService() *v1.ServiceRef {
+	if x != nil {
+		return x.Service
+	}
+	return nil
+}
+
+func (x *AppliedRequest) GetInstance() string {
+	if x != nil {
+		return x.Instance
+	}
+	return ""
 }
 
 type AppliedResponse struct {
@@ -918,9 +935,11 @@ const file_gantry_peer_v1_peer_proto_rawDesc = "" +
 	"\x04wait\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x04wait\"a\n" +
 	"\x19AwaitAcknowledgedResponse\x12 \n" +
 	"\vsubscribers\x18\x01 \x01(\rR\vsubscribers\x12\"\n" +
-	"\facknowledged\x18\x02 \x01(\rR\facknowledged\":\n" +
+	"\facknowledged\x18\x02 \x01(\rR\facknowledged\"\x87\x01\n" +
 	"\x0eAppliedRequest\x12(\n" +
-	"\x03ref\x18\x01 \x01(\v2\x16.gantry.v1.DocumentRefR\x03ref\"E\n" +
+	"\x03ref\x18\x01 \x01(\v2\x16.gantry.v1.DocumentRefR\x03ref\x12/\n" +
+	"\aservice\x18\x02 \x01(\v2\x15.gantry.v1.ServiceRefR\aservice\x12\x1a\n" +
+	"\binstance\x18\x03 \x01(\tR\binstance\"E\n" +
 	"\x0fAppliedResponse\x122\n" +
 	"\areports\x18\x01 \x03(\v2\x18.gantry.v1.AppliedReportR\areports\"\x11\n" +
 	"\x0fDescribeRequest\"7\n" +
@@ -1009,31 +1028,32 @@ var file_gantry_peer_v1_peer_proto_depIdxs = []int32{
 	20, // 3: gantry.peer.v1.AwaitAcknowledgedRequest.service:type_name -> gantry.v1.ServiceRef
 	21, // 4: gantry.peer.v1.AwaitAcknowledgedRequest.wait:type_name -> google.protobuf.Duration
 	22, // 5: gantry.peer.v1.AppliedRequest.ref:type_name -> gantry.v1.DocumentRef
-	23, // 6: gantry.peer.v1.AppliedResponse.reports:type_name -> gantry.v1.AppliedReport
-	24, // 7: gantry.peer.v1.DescribeResponse.node:type_name -> gantry.v1.Node
-	0,  // 8: gantry.peer.v1.SeriesMatcher.type:type_name -> gantry.peer.v1.SeriesMatcher.Type
-	11, // 9: gantry.peer.v1.SeriesSelection.matchers:type_name -> gantry.peer.v1.SeriesMatcher
-	12, // 10: gantry.peer.v1.SelectSeriesRequest.selection:type_name -> gantry.peer.v1.SeriesSelection
-	12, // 11: gantry.peer.v1.ListSeriesLabelsRequest.selection:type_name -> gantry.peer.v1.SeriesSelection
-	1,  // 12: gantry.peer.v1.PeerService.Join:input_type -> gantry.peer.v1.JoinRequest
-	3,  // 13: gantry.peer.v1.PeerService.Beats:input_type -> gantry.peer.v1.BeatsRequest
-	5,  // 14: gantry.peer.v1.PeerService.AwaitAcknowledged:input_type -> gantry.peer.v1.AwaitAcknowledgedRequest
-	7,  // 15: gantry.peer.v1.PeerService.Applied:input_type -> gantry.peer.v1.AppliedRequest
-	9,  // 16: gantry.peer.v1.PeerService.Describe:input_type -> gantry.peer.v1.DescribeRequest
-	13, // 17: gantry.peer.v1.PeerService.SelectSeries:input_type -> gantry.peer.v1.SelectSeriesRequest
-	15, // 18: gantry.peer.v1.PeerService.ListSeriesLabels:input_type -> gantry.peer.v1.ListSeriesLabelsRequest
-	2,  // 19: gantry.peer.v1.PeerService.Join:output_type -> gantry.peer.v1.JoinResponse
-	4,  // 20: gantry.peer.v1.PeerService.Beats:output_type -> gantry.peer.v1.BeatsResponse
-	6,  // 21: gantry.peer.v1.PeerService.AwaitAcknowledged:output_type -> gantry.peer.v1.AwaitAcknowledgedResponse
-	8,  // 22: gantry.peer.v1.PeerService.Applied:output_type -> gantry.peer.v1.AppliedResponse
-	10, // 23: gantry.peer.v1.PeerService.Describe:output_type -> gantry.peer.v1.DescribeResponse
-	14, // 24: gantry.peer.v1.PeerService.SelectSeries:output_type -> gantry.peer.v1.SelectSeriesResponse
-	16, // 25: gantry.peer.v1.PeerService.ListSeriesLabels:output_type -> gantry.peer.v1.ListSeriesLabelsResponse
-	19, // [19:26] is the sub-list for method output_type
-	12, // [12:19] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	20, // 6: gantry.peer.v1.AppliedRequest.service:type_name -> gantry.v1.ServiceRef
+	23, // 7: gantry.peer.v1.AppliedResponse.reports:type_name -> gantry.v1.AppliedReport
+	24, // 8: gantry.peer.v1.DescribeResponse.node:type_name -> gantry.v1.Node
+	0,  // 9: gantry.peer.v1.SeriesMatcher.type:type_name -> gantry.peer.v1.SeriesMatcher.Type
+	11, // 10: gantry.peer.v1.SeriesSelection.matchers:type_name -> gantry.peer.v1.SeriesMatcher
+	12, // 11: gantry.peer.v1.SelectSeriesRequest.selection:type_name -> gantry.peer.v1.SeriesSelection
+	12, // 12: gantry.peer.v1.ListSeriesLabelsRequest.selection:type_name -> gantry.peer.v1.SeriesSelection
+	1,  // 13: gantry.peer.v1.PeerService.Join:input_type -> gantry.peer.v1.JoinRequest
+	3,  // 14: gantry.peer.v1.PeerService.Beats:input_type -> gantry.peer.v1.BeatsRequest
+	5,  // 15: gantry.peer.v1.PeerService.AwaitAcknowledged:input_type -> gantry.peer.v1.AwaitAcknowledgedRequest
+	7,  // 16: gantry.peer.v1.PeerService.Applied:input_type -> gantry.peer.v1.AppliedRequest
+	9,  // 17: gantry.peer.v1.PeerService.Describe:input_type -> gantry.peer.v1.DescribeRequest
+	13, // 18: gantry.peer.v1.PeerService.SelectSeries:input_type -> gantry.peer.v1.SelectSeriesRequest
+	15, // 19: gantry.peer.v1.PeerService.ListSeriesLabels:input_type -> gantry.peer.v1.ListSeriesLabelsRequest
+	2,  // 20: gantry.peer.v1.PeerService.Join:output_type -> gantry.peer.v1.JoinResponse
+	4,  // 21: gantry.peer.v1.PeerService.Beats:output_type -> gantry.peer.v1.BeatsResponse
+	6,  // 22: gantry.peer.v1.PeerService.AwaitAcknowledged:output_type -> gantry.peer.v1.AwaitAcknowledgedResponse
+	8,  // 23: gantry.peer.v1.PeerService.Applied:output_type -> gantry.peer.v1.AppliedResponse
+	10, // 24: gantry.peer.v1.PeerService.Describe:output_type -> gantry.peer.v1.DescribeResponse
+	14, // 25: gantry.peer.v1.PeerService.SelectSeries:output_type -> gantry.peer.v1.SelectSeriesResponse
+	16, // 26: gantry.peer.v1.PeerService.ListSeriesLabels:output_type -> gantry.peer.v1.ListSeriesLabelsResponse
+	20, // [20:27] is the sub-list for method output_type
+	13, // [13:20] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_gantry_peer_v1_peer_proto_init() }

@@ -37,8 +37,12 @@ type Node struct {
 	Sessions       uint32 `protobuf:"varint,8,opt,name=sessions,proto3" json:"sessions,omitempty"`
 	OwnedInstances uint32 `protobuf:"varint,9,opt,name=owned_instances,json=ownedInstances,proto3" json:"owned_instances,omitempty"`
 	MemoryBytes    uint64 `protobuf:"varint,10,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Free on the disk of its data folder.
+	DiskFreeBytes uint64 `protobuf:"varint,11,opt,name=disk_free_bytes,json=diskFreeBytes,proto3" json:"disk_free_bytes,omitempty"`
+	// The newest revision of the state that it has mirrored: how far it lags behind StatusResponse.revision.
+	MirroredRevision int64 `protobuf:"varint,12,opt,name=mirrored_revision,json=mirroredRevision,proto3" json:"mirrored_revision,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Node) Reset() {
@@ -137,6 +141,20 @@ func (x *Node) GetOwnedInstances() uint32 {
 func (x *Node) GetMemoryBytes() uint64 {
 	if x != nil {
 		return x.MemoryBytes
+	}
+	return 0
+}
+
+func (x *Node) GetDiskFreeBytes() uint64 {
+	if x != nil {
+		return x.DiskFreeBytes
+	}
+	return 0
+}
+
+func (x *Node) GetMirroredRevision() int64 {
+	if x != nil {
+		return x.MirroredRevision
 	}
 	return 0
 }
@@ -623,7 +641,7 @@ var File_gantry_v1_cluster_proto protoreflect.FileDescriptor
 
 const file_gantry_v1_cluster_proto_rawDesc = "" +
 	"\n" +
-	"\x17gantry/v1/cluster.proto\x12\tgantry.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd0\x02\n" +
+	"\x17gantry/v1/cluster.proto\x12\tgantry.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa5\x03\n" +
 	"\x04Node\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12!\n" +
@@ -636,7 +654,9 @@ const file_gantry_v1_cluster_proto_rawDesc = "" +
 	"\bsessions\x18\b \x01(\rR\bsessions\x12'\n" +
 	"\x0fowned_instances\x18\t \x01(\rR\x0eownedInstances\x12!\n" +
 	"\fmemory_bytes\x18\n" +
-	" \x01(\x04R\vmemoryBytes\"{\n" +
+	" \x01(\x04R\vmemoryBytes\x12&\n" +
+	"\x0fdisk_free_bytes\x18\v \x01(\x04R\rdiskFreeBytes\x12+\n" +
+	"\x11mirrored_revision\x18\f \x01(\x03R\x10mirroredRevision\"{\n" +
 	"\x06Member\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1b\n" +

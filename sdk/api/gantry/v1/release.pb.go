@@ -2549,6 +2549,337 @@ func (x *RotateKeysResponse) GetKeyId() string {
 	return ""
 }
 
+type AppliedByRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Service *ServiceRef            `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
+	// Empty: all instances of the service.
+	Instance      string `protobuf:"bytes,2,opt,name=instance,proto3" json:"instance,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AppliedByRequest) Reset() {
+	*x = AppliedByRequest{}
+	mi := &file_gantry_v1_release_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AppliedByRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AppliedByRequest) ProtoMessage() {}
+
+func (x *AppliedByRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_v1_release_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AppliedByRequest.ProtoReflect.Descriptor instead.
+func (*AppliedByRequest) Descriptor() ([]byte, []int) {
+	return file_gantry_v1_release_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *AppliedByRequest) GetService() *ServiceRef {
+	if x != nil {
+		return x.Service
+	}
+	return nil
+}
+
+func (x *AppliedByRequest) GetInstance() string {
+	if x != nil {
+		return x.Instance
+	}
+	return ""
+}
+
+type ListKindsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListKindsRequest) Reset() {
+	*x = ListKindsRequest{}
+	mi := &file_gantry_v1_release_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListKindsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListKindsRequest) ProtoMessage() {}
+
+func (x *ListKindsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_v1_release_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListKindsRequest.ProtoReflect.Descriptor instead.
+func (*ListKindsRequest) Descriptor() ([]byte, []int) {
+	return file_gantry_v1_release_proto_rawDescGZIP(), []int{38}
+}
+
+type ListKindsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// By name.
+	Kinds         []*DocumentKind `protobuf:"bytes,1,rep,name=kinds,proto3" json:"kinds,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListKindsResponse) Reset() {
+	*x = ListKindsResponse{}
+	mi := &file_gantry_v1_release_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListKindsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListKindsResponse) ProtoMessage() {}
+
+func (x *ListKindsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_v1_release_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListKindsResponse.ProtoReflect.Descriptor instead.
+func (*ListKindsResponse) Descriptor() ([]byte, []int) {
+	return file_gantry_v1_release_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *ListKindsResponse) GetKinds() []*DocumentKind {
+	if x != nil {
+		return x.Kinds
+	}
+	return nil
+}
+
+type DocumentKind struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Such as "Config".
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Formats that it takes; the first is the default.
+	Formats       []string `protobuf:"bytes,2,rep,name=formats,proto3" json:"formats,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DocumentKind) Reset() {
+	*x = DocumentKind{}
+	mi := &file_gantry_v1_release_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DocumentKind) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DocumentKind) ProtoMessage() {}
+
+func (x *DocumentKind) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_v1_release_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DocumentKind.ProtoReflect.Descriptor instead.
+func (*DocumentKind) Descriptor() ([]byte, []int) {
+	return file_gantry_v1_release_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *DocumentKind) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *DocumentKind) GetFormats() []string {
+	if x != nil {
+		return x.Formats
+	}
+	return nil
+}
+
+type ListSchemasRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Ref           *DocumentRef           `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSchemasRequest) Reset() {
+	*x = ListSchemasRequest{}
+	mi := &file_gantry_v1_release_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSchemasRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSchemasRequest) ProtoMessage() {}
+
+func (x *ListSchemasRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_v1_release_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSchemasRequest.ProtoReflect.Descriptor instead.
+func (*ListSchemasRequest) Descriptor() ([]byte, []int) {
+	return file_gantry_v1_release_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *ListSchemasRequest) GetRef() *DocumentRef {
+	if x != nil {
+		return x.Ref
+	}
+	return nil
+}
+
+type ListSchemasResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A document has to fit all of them. None: nothing is known.
+	Schemas       []*DocumentSchema `protobuf:"bytes,1,rep,name=schemas,proto3" json:"schemas,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSchemasResponse) Reset() {
+	*x = ListSchemasResponse{}
+	mi := &file_gantry_v1_release_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSchemasResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSchemasResponse) ProtoMessage() {}
+
+func (x *ListSchemasResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_v1_release_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSchemasResponse.ProtoReflect.Descriptor instead.
+func (*ListSchemasResponse) Descriptor() ([]byte, []int) {
+	return file_gantry_v1_release_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *ListSchemasResponse) GetSchemas() []*DocumentSchema {
+	if x != nil {
+		return x.Schemas
+	}
+	return nil
+}
+
+type DocumentSchema struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The document that asks for it, such as "Schema/loan"; empty for what the kind itself asks for.
+	Source string `protobuf:"bytes,1,opt,name=source,proto3" json:"source,omitempty"`
+	// JSON Schema, draft 2020-12 unless its $schema says another.
+	Schema        string `protobuf:"bytes,2,opt,name=schema,proto3" json:"schema,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DocumentSchema) Reset() {
+	*x = DocumentSchema{}
+	mi := &file_gantry_v1_release_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DocumentSchema) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DocumentSchema) ProtoMessage() {}
+
+func (x *DocumentSchema) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_v1_release_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DocumentSchema.ProtoReflect.Descriptor instead.
+func (*DocumentSchema) Descriptor() ([]byte, []int) {
+	return file_gantry_v1_release_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *DocumentSchema) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *DocumentSchema) GetSchema() string {
+	if x != nil {
+		return x.Schema
+	}
+	return ""
+}
+
 var File_gantry_v1_release_proto protoreflect.FileDescriptor
 
 const file_gantry_v1_release_proto_rawDesc = "" +
@@ -2751,7 +3082,23 @@ const file_gantry_v1_release_proto_rawDesc = "" +
 	"\x12RotateKeysResponse\x12\x12\n" +
 	"\x04done\x18\x01 \x01(\rR\x04done\x12\x14\n" +
 	"\x05total\x18\x02 \x01(\rR\x05total\x12\x15\n" +
-	"\x06key_id\x18\x03 \x01(\tR\x05keyId*\xb3\x01\n" +
+	"\x06key_id\x18\x03 \x01(\tR\x05keyId\"_\n" +
+	"\x10AppliedByRequest\x12/\n" +
+	"\aservice\x18\x01 \x01(\v2\x15.gantry.v1.ServiceRefR\aservice\x12\x1a\n" +
+	"\binstance\x18\x02 \x01(\tR\binstance\"\x12\n" +
+	"\x10ListKindsRequest\"B\n" +
+	"\x11ListKindsResponse\x12-\n" +
+	"\x05kinds\x18\x01 \x03(\v2\x17.gantry.v1.DocumentKindR\x05kinds\"<\n" +
+	"\fDocumentKind\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\aformats\x18\x02 \x03(\tR\aformats\">\n" +
+	"\x12ListSchemasRequest\x12(\n" +
+	"\x03ref\x18\x01 \x01(\v2\x16.gantry.v1.DocumentRefR\x03ref\"J\n" +
+	"\x13ListSchemasResponse\x123\n" +
+	"\aschemas\x18\x01 \x03(\v2\x19.gantry.v1.DocumentSchemaR\aschemas\"@\n" +
+	"\x0eDocumentSchema\x12\x16\n" +
+	"\x06source\x18\x01 \x01(\tR\x06source\x12\x16\n" +
+	"\x06schema\x18\x02 \x01(\tR\x06schema*\xb3\x01\n" +
 	"\x06Action\x12\x16\n" +
 	"\x12ACTION_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10ACTION_PUBLISHED\x10\x01\x12\x13\n" +
@@ -2760,7 +3107,8 @@ const file_gantry_v1_release_proto_rawDesc = "" +
 	"\x0fACTION_PROMOTED\x10\x04\x12\x12\n" +
 	"\x0eACTION_ABORTED\x10\x05\x12\x16\n" +
 	"\x12ACTION_ROLLED_BACK\x10\x06\x12\x12\n" +
-	"\x0eACTION_DELETED\x10\a2\x82\t\n" +
+	"\x0eACTION_DELETED\x10\a2\xed\n" +
+	"\n" +
 	"\x0eReleaseService\x12@\n" +
 	"\aPublish\x12\x19.gantry.v1.PublishRequest\x1a\x1a.gantry.v1.PublishResponse\x12B\n" +
 	"\bValidate\x12\x19.gantry.v1.PublishRequest\x1a\x1b.gantry.v1.ValidateResponse\x12@\n" +
@@ -2775,7 +3123,10 @@ const file_gantry_v1_release_proto_rawDesc = "" +
 	"\x04Diff\x12\x16.gantry.v1.DiffRequest\x1a\x17.gantry.v1.DiffResponse\"\x03\x90\x02\x01\x12C\n" +
 	"\aResolve\x12\x19.gantry.v1.ResolveRequest\x1a\x18.gantry.v1.DocumentEvent\"\x03\x90\x02\x01\x12E\n" +
 	"\aPreview\x12\x19.gantry.v1.PreviewRequest\x1a\x1a.gantry.v1.PreviewResponse\"\x03\x90\x02\x01\x12E\n" +
-	"\aApplied\x12\x19.gantry.v1.AppliedRequest\x1a\x1a.gantry.v1.AppliedResponse\"\x03\x90\x02\x01\x12E\n" +
+	"\aApplied\x12\x19.gantry.v1.AppliedRequest\x1a\x1a.gantry.v1.AppliedResponse\"\x03\x90\x02\x01\x12I\n" +
+	"\tAppliedBy\x12\x1b.gantry.v1.AppliedByRequest\x1a\x1a.gantry.v1.AppliedResponse\"\x03\x90\x02\x01\x12K\n" +
+	"\tListKinds\x12\x1b.gantry.v1.ListKindsRequest\x1a\x1c.gantry.v1.ListKindsResponse\"\x03\x90\x02\x01\x12Q\n" +
+	"\vListSchemas\x12\x1d.gantry.v1.ListSchemasRequest\x1a\x1e.gantry.v1.ListSchemasResponse\"\x03\x90\x02\x01\x12E\n" +
 	"\x05Watch\x12 .gantry.v1.WatchDocumentsRequest\x1a\x18.gantry.v1.DocumentEvent0\x01\x12?\n" +
 	"\x06Export\x12\x18.gantry.v1.ExportRequest\x1a\x19.gantry.v1.ExportResponse0\x01\x12K\n" +
 	"\n" +
@@ -2794,7 +3145,7 @@ func file_gantry_v1_release_proto_rawDescGZIP() []byte {
 }
 
 var file_gantry_v1_release_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_gantry_v1_release_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
+var file_gantry_v1_release_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
 var file_gantry_v1_release_proto_goTypes = []any{
 	(Action)(0),                   // 0: gantry.v1.Action
 	(*DocumentRef)(nil),           // 1: gantry.v1.DocumentRef
@@ -2834,31 +3185,38 @@ var file_gantry_v1_release_proto_goTypes = []any{
 	(*ExportResponse)(nil),        // 35: gantry.v1.ExportResponse
 	(*RotateKeysRequest)(nil),     // 36: gantry.v1.RotateKeysRequest
 	(*RotateKeysResponse)(nil),    // 37: gantry.v1.RotateKeysResponse
-	nil,                           // 38: gantry.v1.Cohort.LabelsEntry
-	nil,                           // 39: gantry.v1.Subject.LabelsEntry
-	(*timestamppb.Timestamp)(nil), // 40: google.protobuf.Timestamp
-	(*ServiceRef)(nil),            // 41: gantry.v1.ServiceRef
+	(*AppliedByRequest)(nil),      // 38: gantry.v1.AppliedByRequest
+	(*ListKindsRequest)(nil),      // 39: gantry.v1.ListKindsRequest
+	(*ListKindsResponse)(nil),     // 40: gantry.v1.ListKindsResponse
+	(*DocumentKind)(nil),          // 41: gantry.v1.DocumentKind
+	(*ListSchemasRequest)(nil),    // 42: gantry.v1.ListSchemasRequest
+	(*ListSchemasResponse)(nil),   // 43: gantry.v1.ListSchemasResponse
+	(*DocumentSchema)(nil),        // 44: gantry.v1.DocumentSchema
+	nil,                           // 45: gantry.v1.Cohort.LabelsEntry
+	nil,                           // 46: gantry.v1.Subject.LabelsEntry
+	(*timestamppb.Timestamp)(nil), // 47: google.protobuf.Timestamp
+	(*ServiceRef)(nil),            // 48: gantry.v1.ServiceRef
 }
 var file_gantry_v1_release_proto_depIdxs = []int32{
 	1,  // 0: gantry.v1.Document.ref:type_name -> gantry.v1.DocumentRef
 	5,  // 1: gantry.v1.Document.rollout:type_name -> gantry.v1.Rollout
-	40, // 2: gantry.v1.Document.created_at:type_name -> google.protobuf.Timestamp
-	40, // 3: gantry.v1.Document.updated_at:type_name -> google.protobuf.Timestamp
-	40, // 4: gantry.v1.Version.created_at:type_name -> google.protobuf.Timestamp
-	38, // 5: gantry.v1.Cohort.labels:type_name -> gantry.v1.Cohort.LabelsEntry
+	47, // 2: gantry.v1.Document.created_at:type_name -> google.protobuf.Timestamp
+	47, // 3: gantry.v1.Document.updated_at:type_name -> google.protobuf.Timestamp
+	47, // 4: gantry.v1.Version.created_at:type_name -> google.protobuf.Timestamp
+	45, // 5: gantry.v1.Cohort.labels:type_name -> gantry.v1.Cohort.LabelsEntry
 	4,  // 6: gantry.v1.Rollout.cohort:type_name -> gantry.v1.Cohort
-	40, // 7: gantry.v1.Rollout.started_at:type_name -> google.protobuf.Timestamp
-	40, // 8: gantry.v1.Rollout.changed_at:type_name -> google.protobuf.Timestamp
+	47, // 7: gantry.v1.Rollout.started_at:type_name -> google.protobuf.Timestamp
+	47, // 8: gantry.v1.Rollout.changed_at:type_name -> google.protobuf.Timestamp
 	0,  // 9: gantry.v1.HistoryEntry.action:type_name -> gantry.v1.Action
 	4,  // 10: gantry.v1.HistoryEntry.cohort:type_name -> gantry.v1.Cohort
-	40, // 11: gantry.v1.HistoryEntry.at:type_name -> google.protobuf.Timestamp
-	41, // 12: gantry.v1.Subject.service:type_name -> gantry.v1.ServiceRef
-	39, // 13: gantry.v1.Subject.labels:type_name -> gantry.v1.Subject.LabelsEntry
+	47, // 11: gantry.v1.HistoryEntry.at:type_name -> google.protobuf.Timestamp
+	48, // 12: gantry.v1.Subject.service:type_name -> gantry.v1.ServiceRef
+	46, // 13: gantry.v1.Subject.labels:type_name -> gantry.v1.Subject.LabelsEntry
 	1,  // 14: gantry.v1.DocumentEvent.ref:type_name -> gantry.v1.DocumentRef
 	3,  // 15: gantry.v1.DocumentEvent.version:type_name -> gantry.v1.Version
 	1,  // 16: gantry.v1.AppliedReport.ref:type_name -> gantry.v1.DocumentRef
 	7,  // 17: gantry.v1.AppliedReport.subject:type_name -> gantry.v1.Subject
-	40, // 18: gantry.v1.AppliedReport.applied_at:type_name -> google.protobuf.Timestamp
+	47, // 18: gantry.v1.AppliedReport.applied_at:type_name -> google.protobuf.Timestamp
 	1,  // 19: gantry.v1.PublishRequest.ref:type_name -> gantry.v1.DocumentRef
 	2,  // 20: gantry.v1.PublishResponse.document:type_name -> gantry.v1.Document
 	12, // 21: gantry.v1.PublishResponse.warnings:type_name -> gantry.v1.ErrorMessage
@@ -2890,45 +3248,55 @@ var file_gantry_v1_release_proto_depIdxs = []int32{
 	7,  // 47: gantry.v1.WatchDocumentsRequest.subject:type_name -> gantry.v1.Subject
 	2,  // 48: gantry.v1.ExportResponse.document:type_name -> gantry.v1.Document
 	3,  // 49: gantry.v1.ExportResponse.version:type_name -> gantry.v1.Version
-	10, // 50: gantry.v1.ReleaseService.Publish:input_type -> gantry.v1.PublishRequest
-	10, // 51: gantry.v1.ReleaseService.Validate:input_type -> gantry.v1.PublishRequest
-	14, // 52: gantry.v1.ReleaseService.Release:input_type -> gantry.v1.ReleaseRequest
-	16, // 53: gantry.v1.ReleaseService.Promote:input_type -> gantry.v1.PromoteRequest
-	17, // 54: gantry.v1.ReleaseService.Abort:input_type -> gantry.v1.AbortRequest
-	18, // 55: gantry.v1.ReleaseService.Rollback:input_type -> gantry.v1.RollbackRequest
-	19, // 56: gantry.v1.ReleaseService.Delete:input_type -> gantry.v1.DeleteRequest
-	20, // 57: gantry.v1.ReleaseService.Get:input_type -> gantry.v1.GetRequest
-	22, // 58: gantry.v1.ReleaseService.List:input_type -> gantry.v1.ListRequest
-	24, // 59: gantry.v1.ReleaseService.History:input_type -> gantry.v1.HistoryRequest
-	26, // 60: gantry.v1.ReleaseService.Diff:input_type -> gantry.v1.DiffRequest
-	28, // 61: gantry.v1.ReleaseService.Resolve:input_type -> gantry.v1.ResolveRequest
-	29, // 62: gantry.v1.ReleaseService.Preview:input_type -> gantry.v1.PreviewRequest
-	31, // 63: gantry.v1.ReleaseService.Applied:input_type -> gantry.v1.AppliedRequest
-	33, // 64: gantry.v1.ReleaseService.Watch:input_type -> gantry.v1.WatchDocumentsRequest
-	34, // 65: gantry.v1.ReleaseService.Export:input_type -> gantry.v1.ExportRequest
-	36, // 66: gantry.v1.ReleaseService.RotateKeys:input_type -> gantry.v1.RotateKeysRequest
-	11, // 67: gantry.v1.ReleaseService.Publish:output_type -> gantry.v1.PublishResponse
-	13, // 68: gantry.v1.ReleaseService.Validate:output_type -> gantry.v1.ValidateResponse
-	15, // 69: gantry.v1.ReleaseService.Release:output_type -> gantry.v1.ReleaseResponse
-	15, // 70: gantry.v1.ReleaseService.Promote:output_type -> gantry.v1.ReleaseResponse
-	15, // 71: gantry.v1.ReleaseService.Abort:output_type -> gantry.v1.ReleaseResponse
-	15, // 72: gantry.v1.ReleaseService.Rollback:output_type -> gantry.v1.ReleaseResponse
-	15, // 73: gantry.v1.ReleaseService.Delete:output_type -> gantry.v1.ReleaseResponse
-	21, // 74: gantry.v1.ReleaseService.Get:output_type -> gantry.v1.GetResponse
-	23, // 75: gantry.v1.ReleaseService.List:output_type -> gantry.v1.ListResponse
-	25, // 76: gantry.v1.ReleaseService.History:output_type -> gantry.v1.HistoryResponse
-	27, // 77: gantry.v1.ReleaseService.Diff:output_type -> gantry.v1.DiffResponse
-	8,  // 78: gantry.v1.ReleaseService.Resolve:output_type -> gantry.v1.DocumentEvent
-	30, // 79: gantry.v1.ReleaseService.Preview:output_type -> gantry.v1.PreviewResponse
-	32, // 80: gantry.v1.ReleaseService.Applied:output_type -> gantry.v1.AppliedResponse
-	8,  // 81: gantry.v1.ReleaseService.Watch:output_type -> gantry.v1.DocumentEvent
-	35, // 82: gantry.v1.ReleaseService.Export:output_type -> gantry.v1.ExportResponse
-	37, // 83: gantry.v1.ReleaseService.RotateKeys:output_type -> gantry.v1.RotateKeysResponse
-	67, // [67:84] is the sub-list for method output_type
-	50, // [50:67] is the sub-list for method input_type
-	50, // [50:50] is the sub-list for extension type_name
-	50, // [50:50] is the sub-list for extension extendee
-	0,  // [0:50] is the sub-list for field type_name
+	48, // 50: gantry.v1.AppliedByRequest.service:type_name -> gantry.v1.ServiceRef
+	41, // 51: gantry.v1.ListKindsResponse.kinds:type_name -> gantry.v1.DocumentKind
+	1,  // 52: gantry.v1.ListSchemasRequest.ref:type_name -> gantry.v1.DocumentRef
+	44, // 53: gantry.v1.ListSchemasResponse.schemas:type_name -> gantry.v1.DocumentSchema
+	10, // 54: gantry.v1.ReleaseService.Publish:input_type -> gantry.v1.PublishRequest
+	10, // 55: gantry.v1.ReleaseService.Validate:input_type -> gantry.v1.PublishRequest
+	14, // 56: gantry.v1.ReleaseService.Release:input_type -> gantry.v1.ReleaseRequest
+	16, // 57: gantry.v1.ReleaseService.Promote:input_type -> gantry.v1.PromoteRequest
+	17, // 58: gantry.v1.ReleaseService.Abort:input_type -> gantry.v1.AbortRequest
+	18, // 59: gantry.v1.ReleaseService.Rollback:input_type -> gantry.v1.RollbackRequest
+	19, // 60: gantry.v1.ReleaseService.Delete:input_type -> gantry.v1.DeleteRequest
+	20, // 61: gantry.v1.ReleaseService.Get:input_type -> gantry.v1.GetRequest
+	22, // 62: gantry.v1.ReleaseService.List:input_type -> gantry.v1.ListRequest
+	24, // 63: gantry.v1.ReleaseService.History:input_type -> gantry.v1.HistoryRequest
+	26, // 64: gantry.v1.ReleaseService.Diff:input_type -> gantry.v1.DiffRequest
+	28, // 65: gantry.v1.ReleaseService.Resolve:input_type -> gantry.v1.ResolveRequest
+	29, // 66: gantry.v1.ReleaseService.Preview:input_type -> gantry.v1.PreviewRequest
+	31, // 67: gantry.v1.ReleaseService.Applied:input_type -> gantry.v1.AppliedRequest
+	38, // 68: gantry.v1.ReleaseService.AppliedBy:input_type -> gantry.v1.AppliedByRequest
+	39, // 69: gantry.v1.ReleaseService.ListKinds:input_type -> gantry.v1.ListKindsRequest
+	42, // 70: gantry.v1.ReleaseService.ListSchemas:input_type -> gantry.v1.ListSchemasRequest
+	33, // 71: gantry.v1.ReleaseService.Watch:input_type -> gantry.v1.WatchDocumentsRequest
+	34, // 72: gantry.v1.ReleaseService.Export:input_type -> gantry.v1.ExportRequest
+	36, // 73: gantry.v1.ReleaseService.RotateKeys:input_type -> gantry.v1.RotateKeysRequest
+	11, // 74: gantry.v1.ReleaseService.Publish:output_type -> gantry.v1.PublishResponse
+	13, // 75: gantry.v1.ReleaseService.Validate:output_type -> gantry.v1.ValidateResponse
+	15, // 76: gantry.v1.ReleaseService.Release:output_type -> gantry.v1.ReleaseResponse
+	15, // 77: gantry.v1.ReleaseService.Promote:output_type -> gantry.v1.ReleaseResponse
+	15, // 78: gantry.v1.ReleaseService.Abort:output_type -> gantry.v1.ReleaseResponse
+	15, // 79: gantry.v1.ReleaseService.Rollback:output_type -> gantry.v1.ReleaseResponse
+	15, // 80: gantry.v1.ReleaseService.Delete:output_type -> gantry.v1.ReleaseResponse
+	21, // 81: gantry.v1.ReleaseService.Get:output_type -> gantry.v1.GetResponse
+	23, // 82: gantry.v1.ReleaseService.List:output_type -> gantry.v1.ListResponse
+	25, // 83: gantry.v1.ReleaseService.History:output_type -> gantry.v1.HistoryResponse
+	27, // 84: gantry.v1.ReleaseService.Diff:output_type -> gantry.v1.DiffResponse
+	8,  // 85: gantry.v1.ReleaseService.Resolve:output_type -> gantry.v1.DocumentEvent
+	30, // 86: gantry.v1.ReleaseService.Preview:output_type -> gantry.v1.PreviewResponse
+	32, // 87: gantry.v1.ReleaseService.Applied:output_type -> gantry.v1.AppliedResponse
+	32, // 88: gantry.v1.ReleaseService.AppliedBy:output_type -> gantry.v1.AppliedResponse
+	40, // 89: gantry.v1.ReleaseService.ListKinds:output_type -> gantry.v1.ListKindsResponse
+	43, // 90: gantry.v1.ReleaseService.ListSchemas:output_type -> gantry.v1.ListSchemasResponse
+	8,  // 91: gantry.v1.ReleaseService.Watch:output_type -> gantry.v1.DocumentEvent
+	35, // 92: gantry.v1.ReleaseService.Export:output_type -> gantry.v1.ExportResponse
+	37, // 93: gantry.v1.ReleaseService.RotateKeys:output_type -> gantry.v1.RotateKeysResponse
+	74, // [74:94] is the sub-list for method output_type
+	54, // [54:74] is the sub-list for method input_type
+	54, // [54:54] is the sub-list for extension type_name
+	54, // [54:54] is the sub-list for extension extendee
+	0,  // [0:54] is the sub-list for field type_name
 }
 
 func init() { file_gantry_v1_release_proto_init() }
@@ -2950,7 +3318,7 @@ func file_gantry_v1_release_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gantry_v1_release_proto_rawDesc), len(file_gantry_v1_release_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   39,
+			NumMessages:   46,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -19,23 +19,26 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	ReleaseService_Publish_FullMethodName    = "/gantry.v1.ReleaseService/Publish"
-	ReleaseService_Validate_FullMethodName   = "/gantry.v1.ReleaseService/Validate"
-	ReleaseService_Release_FullMethodName    = "/gantry.v1.ReleaseService/Release"
-	ReleaseService_Promote_FullMethodName    = "/gantry.v1.ReleaseService/Promote"
-	ReleaseService_Abort_FullMethodName      = "/gantry.v1.ReleaseService/Abort"
-	ReleaseService_Rollback_FullMethodName   = "/gantry.v1.ReleaseService/Rollback"
-	ReleaseService_Delete_FullMethodName     = "/gantry.v1.ReleaseService/Delete"
-	ReleaseService_Get_FullMethodName        = "/gantry.v1.ReleaseService/Get"
-	ReleaseService_List_FullMethodName       = "/gantry.v1.ReleaseService/List"
-	ReleaseService_History_FullMethodName    = "/gantry.v1.ReleaseService/History"
-	ReleaseService_Diff_FullMethodName       = "/gantry.v1.ReleaseService/Diff"
-	ReleaseService_Resolve_FullMethodName    = "/gantry.v1.ReleaseService/Resolve"
-	ReleaseService_Preview_FullMethodName    = "/gantry.v1.ReleaseService/Preview"
-	ReleaseService_Applied_FullMethodName    = "/gantry.v1.ReleaseService/Applied"
-	ReleaseService_Watch_FullMethodName      = "/gantry.v1.ReleaseService/Watch"
-	ReleaseService_Export_FullMethodName     = "/gantry.v1.ReleaseService/Export"
-	ReleaseService_RotateKeys_FullMethodName = "/gantry.v1.ReleaseService/RotateKeys"
+	ReleaseService_Publish_FullMethodName     = "/gantry.v1.ReleaseService/Publish"
+	ReleaseService_Validate_FullMethodName    = "/gantry.v1.ReleaseService/Validate"
+	ReleaseService_Release_FullMethodName     = "/gantry.v1.ReleaseService/Release"
+	ReleaseService_Promote_FullMethodName     = "/gantry.v1.ReleaseService/Promote"
+	ReleaseService_Abort_FullMethodName       = "/gantry.v1.ReleaseService/Abort"
+	ReleaseService_Rollback_FullMethodName    = "/gantry.v1.ReleaseService/Rollback"
+	ReleaseService_Delete_FullMethodName      = "/gantry.v1.ReleaseService/Delete"
+	ReleaseService_Get_FullMethodName         = "/gantry.v1.ReleaseService/Get"
+	ReleaseService_List_FullMethodName        = "/gantry.v1.ReleaseService/List"
+	ReleaseService_History_FullMethodName     = "/gantry.v1.ReleaseService/History"
+	ReleaseService_Diff_FullMethodName        = "/gantry.v1.ReleaseService/Diff"
+	ReleaseService_Resolve_FullMethodName     = "/gantry.v1.ReleaseService/Resolve"
+	ReleaseService_Preview_FullMethodName     = "/gantry.v1.ReleaseService/Preview"
+	ReleaseService_Applied_FullMethodName     = "/gantry.v1.ReleaseService/Applied"
+	ReleaseService_AppliedBy_FullMethodName   = "/gantry.v1.ReleaseService/AppliedBy"
+	ReleaseService_ListKinds_FullMethodName   = "/gantry.v1.ReleaseService/ListKinds"
+	ReleaseService_ListSchemas_FullMethodName = "/gantry.v1.ReleaseService/ListSchemas"
+	ReleaseService_Watch_FullMethodName       = "/gantry.v1.ReleaseService/Watch"
+	ReleaseService_Export_FullMethodName      = "/gantry.v1.ReleaseService/Export"
+	ReleaseService_RotateKeys_FullMethodName  = "/gantry.v1.ReleaseService/RotateKeys"
 )
 
 // ReleaseServiceClient is the client API for ReleaseService service.
@@ -67,6 +70,13 @@ type ReleaseServiceClient interface {
 	Preview(ctx context.Context, in *PreviewRequest, opts ...grpc.CallOption) (*PreviewResponse, error)
 	// Applied answers which instance runs which version, from all nodes.
 	Applied(ctx context.Context, in *AppliedRequest, opts ...grpc.CallOption) (*AppliedResponse, error)
+	// AppliedBy answers which documents the sessions of a service or of one instance run, from all nodes. Needs view.
+	AppliedBy(ctx context.Context, in *AppliedByRequest, opts ...grpc.CallOption) (*AppliedResponse, error)
+	// ListKinds lists the kinds of documents. Needs a token of any kind.
+	ListKinds(ctx context.Context, in *ListKindsRequest, opts ...grpc.CallOption) (*ListKindsResponse, error)
+	// ListSchemas answers what may stand in a document of a name, as JSON Schemas: for a Config the Schemas in force that apply to it, for other kinds the
+	// fields of the kind. Editors complete by it; Validate knows more. Needs view.
+	ListSchemas(ctx context.Context, in *ListSchemasRequest, opts ...grpc.CallOption) (*ListSchemasResponse, error)
 	Watch(ctx context.Context, in *WatchDocumentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DocumentEvent], error)
 	// Export sends every released document that matches, one a message.
 	Export(ctx context.Context, in *ExportRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportResponse], error)
@@ -222,6 +232,36 @@ func (c *releaseServiceClient) Applied(ctx context.Context, in *AppliedRequest, 
 	return out, nil
 }
 
+func (c *releaseServiceClient) AppliedBy(ctx context.Context, in *AppliedByRequest, opts ...grpc.CallOption) (*AppliedResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AppliedResponse)
+	err := c.cc.Invoke(ctx, ReleaseService_AppliedBy_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *releaseServiceClient) ListKinds(ctx context.Context, in *ListKindsRequest, opts ...grpc.CallOption) (*ListKindsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListKindsResponse)
+	err := c.cc.Invoke(ctx, ReleaseService_ListKinds_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *releaseServiceClient) ListSchemas(ctx context.Context, in *ListSchemasRequest, opts ...grpc.CallOption) (*ListSchemasResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListSchemasResponse)
+	err := c.cc.Invoke(ctx, ReleaseService_ListSchemas_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *releaseServiceClient) Watch(ctx context.Context, in *WatchDocumentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DocumentEvent], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &ReleaseService_ServiceDesc.Streams[0], ReleaseService_Watch_FullMethodName, cOpts...)
@@ -308,6 +348,13 @@ type ReleaseServiceServer interface {
 	Preview(context.Context, *PreviewRequest) (*PreviewResponse, error)
 	// Applied answers which instance runs which version, from all nodes.
 	Applied(context.Context, *AppliedRequest) (*AppliedResponse, error)
+	// AppliedBy answers which documents the sessions of a service or of one instance run, from all nodes. Needs view.
+	AppliedBy(context.Context, *AppliedByRequest) (*AppliedResponse, error)
+	// ListKinds lists the kinds of documents. Needs a token of any kind.
+	ListKinds(context.Context, *ListKindsRequest) (*ListKindsResponse, error)
+	// ListSchemas answers what may stand in a document of a name, as JSON Schemas: for a Config the Schemas in force that apply to it, for other kinds the
+	// fields of the kind. Editors complete by it; Validate knows more. Needs view.
+	ListSchemas(context.Context, *ListSchemasRequest) (*ListSchemasResponse, error)
 	Watch(*WatchDocumentsRequest, grpc.ServerStreamingServer[DocumentEvent]) error
 	// Export sends every released document that matches, one a message.
 	Export(*ExportRequest, grpc.ServerStreamingServer[ExportResponse]) error
@@ -364,6 +411,15 @@ func (UnimplementedReleaseServiceServer) Preview(context.Context, *PreviewReques
 }
 func (UnimplementedReleaseServiceServer) Applied(context.Context, *AppliedRequest) (*AppliedResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Applied not implemented")
+}
+func (UnimplementedReleaseServiceServer) AppliedBy(context.Context, *AppliedByRequest) (*AppliedResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AppliedBy not implemented")
+}
+func (UnimplementedReleaseServiceServer) ListKinds(context.Context, *ListKindsRequest) (*ListKindsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListKinds not implemented")
+}
+func (UnimplementedReleaseServiceServer) ListSchemas(context.Context, *ListSchemasRequest) (*ListSchemasResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListSchemas not implemented")
 }
 func (UnimplementedReleaseServiceServer) Watch(*WatchDocumentsRequest, grpc.ServerStreamingServer[DocumentEvent]) error {
 	return status.Error(codes.Unimplemented, "method Watch not implemented")
@@ -647,6 +703,60 @@ func _ReleaseService_Applied_Handler(srv interface{}, ctx context.Context, dec f
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ReleaseService_AppliedBy_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AppliedByRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ReleaseServiceServer).AppliedBy(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ReleaseService_AppliedBy_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ReleaseServiceServer).AppliedBy(ctx, req.(*AppliedByRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ReleaseService_ListKinds_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListKindsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ReleaseServiceServer).ListKinds(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ReleaseService_ListKinds_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ReleaseServiceServer).ListKinds(ctx, req.(*ListKindsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ReleaseService_ListSchemas_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListSchemasRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ReleaseServiceServer).ListSchemas(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ReleaseService_ListSchemas_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ReleaseServiceServer).ListSchemas(ctx, req.(*ListSchemasRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _ReleaseService_Watch_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(WatchDocumentsRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -742,6 +852,18 @@ var ReleaseService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Applied",
 			Handler:    _ReleaseService_Applied_Handler,
+		},
+		{
+			MethodName: "AppliedBy",
+			Handler:    _ReleaseService_AppliedBy_Handler,
+		},
+		{
+			MethodName: "ListKinds",
+			Handler:    _ReleaseService_ListKinds_Handler,
+		},
+		{
+			MethodName: "ListSchemas",
+			Handler:    _ReleaseService_ListSchemas_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

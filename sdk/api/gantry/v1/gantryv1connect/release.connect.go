@@ -61,6 +61,15 @@ const (
 	ReleaseServicePreviewProcedure = "/gantry.v1.ReleaseService/Preview"
 	// ReleaseServiceAppliedProcedure is the fully-qualified name of the ReleaseService's Applied RPC.
 	ReleaseServiceAppliedProcedure = "/gantry.v1.ReleaseService/Applied"
+	// ReleaseServiceAppliedByProcedure is the fully-qualified name of the ReleaseService's AppliedBy
+	// RPC.
+	ReleaseServiceAppliedByProcedure = "/gantry.v1.ReleaseService/AppliedBy"
+	// ReleaseServiceListKindsProcedure is the fully-qualified name of the ReleaseService's ListKinds
+	// RPC.
+	ReleaseServiceListKindsProcedure = "/gantry.v1.ReleaseService/ListKinds"
+	// ReleaseServiceListSchemasProcedure is the fully-qualified name of the ReleaseService's
+	// ListSchemas RPC.
+	ReleaseServiceListSchemasProcedure = "/gantry.v1.ReleaseService/ListSchemas"
 	// ReleaseServiceWatchProcedure is the fully-qualified name of the ReleaseService's Watch RPC.
 	ReleaseServiceWatchProcedure = "/gantry.v1.ReleaseService/Watch"
 	// ReleaseServiceExportProcedure is the fully-qualified name of the ReleaseService's Export RPC.
@@ -97,6 +106,13 @@ type ReleaseServiceClient interface {
 	Preview(context.Context, *v1.PreviewRequest) (*v1.PreviewResponse, error)
 	// Applied answers which instance runs which version, from all nodes.
 	Applied(context.Context, *v1.AppliedRequest) (*v1.AppliedResponse, error)
+	// AppliedBy answers which documents the sessions of a service or of one instance run, from all nodes. Needs view.
+	AppliedBy(context.Context, *v1.AppliedByRequest) (*v1.AppliedResponse, error)
+	// ListKinds lists the kinds of documents. Needs a token of any kind.
+	ListKinds(context.Context, *v1.ListKindsRequest) (*v1.ListKindsResponse, error)
+	// ListSchemas answers what may stand in a document of a name, as JSON Schemas: for a Config the Schemas in force that apply to it, for other kinds the
+	// fields of the kind. Editors complete by it; Validate knows more. Needs view.
+	ListSchemas(context.Context, *v1.ListSchemasRequest) (*v1.ListSchemasResponse, error)
 	Watch(context.Context, *v1.WatchDocumentsRequest) (*connect.ServerStreamForClient[v1.DocumentEvent], error)
 	// Export sends every released document that matches, one a message.
 	Export(context.Context, *v1.ExportRequest) (*connect.ServerStreamForClient[v1.ExportResponse], error)
@@ -206,6 +222,27 @@ func NewReleaseServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
+		appliedBy: connect.NewClient[v1.AppliedByRequest, v1.AppliedResponse](
+			httpClient,
+			baseURL+ReleaseServiceAppliedByProcedure,
+			connect.WithSchema(releaseServiceMethods.ByName("AppliedBy")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		listKinds: connect.NewClient[v1.ListKindsRequest, v1.ListKindsResponse](
+			httpClient,
+			baseURL+ReleaseServiceListKindsProcedure,
+			connect.WithSchema(releaseServiceMethods.ByName("ListKinds")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		listSchemas: connect.NewClient[v1.ListSchemasRequest, v1.ListSchemasResponse](
+			httpClient,
+			baseURL+ReleaseServiceListSchemasProcedure,
+			connect.WithSchema(releaseServiceMethods.ByName("ListSchemas")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
 		watch: connect.NewClient[v1.WatchDocumentsRequest, v1.DocumentEvent](
 			httpClient,
 			baseURL+ReleaseServiceWatchProcedure,
@@ -229,23 +266,26 @@ func NewReleaseServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 
 // releaseServiceClient implements ReleaseServiceClient.
 type releaseServiceClient struct {
-	publish    *connect.Client[v1.PublishRequest, v1.PublishResponse]
-	validate   *connect.Client[v1.PublishRequest, v1.ValidateResponse]
-	release    *connect.Client[v1.ReleaseRequest, v1.ReleaseResponse]
-	promote    *connect.Client[v1.PromoteRequest, v1.ReleaseResponse]
-	abort      *connect.Client[v1.AbortRequest, v1.ReleaseResponse]
-	rollback   *connect.Client[v1.RollbackRequest, v1.ReleaseResponse]
-	delete     *connect.Client[v1.DeleteRequest, v1.ReleaseResponse]
-	get        *connect.Client[v1.GetRequest, v1.GetResponse]
-	list       *connect.Client[v1.ListRequest, v1.ListResponse]
-	history    *connect.Client[v1.HistoryRequest, v1.HistoryResponse]
-	diff       *connect.Client[v1.DiffRequest, v1.DiffResponse]
-	resolve    *connect.Client[v1.ResolveRequest, v1.DocumentEvent]
-	preview    *connect.Client[v1.PreviewRequest, v1.PreviewResponse]
-	applied    *connect.Client[v1.AppliedRequest, v1.AppliedResponse]
-	watch      *connect.Client[v1.WatchDocumentsRequest, v1.DocumentEvent]
-	export     *connect.Client[v1.ExportRequest, v1.ExportResponse]
-	rotateKeys *connect.Client[v1.RotateKeysRequest, v1.RotateKeysResponse]
+	publish     *connect.Client[v1.PublishRequest, v1.PublishResponse]
+	validate    *connect.Client[v1.PublishRequest, v1.ValidateResponse]
+	release     *connect.Client[v1.ReleaseRequest, v1.ReleaseResponse]
+	promote     *connect.Client[v1.PromoteRequest, v1.ReleaseResponse]
+	abort       *connect.Client[v1.AbortRequest, v1.ReleaseResponse]
+	rollback    *connect.Client[v1.RollbackRequest, v1.ReleaseResponse]
+	delete      *connect.Client[v1.DeleteRequest, v1.ReleaseResponse]
+	get         *connect.Client[v1.GetRequest, v1.GetResponse]
+	list        *connect.Client[v1.ListRequest, v1.ListResponse]
+	history     *connect.Client[v1.HistoryRequest, v1.HistoryResponse]
+	diff        *connect.Client[v1.DiffRequest, v1.DiffResponse]
+	resolve     *connect.Client[v1.ResolveRequest, v1.DocumentEvent]
+	preview     *connect.Client[v1.PreviewRequest, v1.PreviewResponse]
+	applied     *connect.Client[v1.AppliedRequest, v1.AppliedResponse]
+	appliedBy   *connect.Client[v1.AppliedByRequest, v1.AppliedResponse]
+	listKinds   *connect.Client[v1.ListKindsRequest, v1.ListKindsResponse]
+	listSchemas *connect.Client[v1.ListSchemasRequest, v1.ListSchemasResponse]
+	watch       *connect.Client[v1.WatchDocumentsRequest, v1.DocumentEvent]
+	export      *connect.Client[v1.ExportRequest, v1.ExportResponse]
+	rotateKeys  *connect.Client[v1.RotateKeysRequest, v1.RotateKeysResponse]
 }
 
 // Publish calls gantry.v1.ReleaseService.Publish.
@@ -374,6 +414,33 @@ func (c *releaseServiceClient) Applied(ctx context.Context, req *v1.AppliedReque
 	return nil, err
 }
 
+// AppliedBy calls gantry.v1.ReleaseService.AppliedBy.
+func (c *releaseServiceClient) AppliedBy(ctx context.Context, req *v1.AppliedByRequest) (*v1.AppliedResponse, error) {
+	response, err := c.appliedBy.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ListKinds calls gantry.v1.ReleaseService.ListKinds.
+func (c *releaseServiceClient) ListKinds(ctx context.Context, req *v1.ListKindsRequest) (*v1.ListKindsResponse, error) {
+	response, err := c.listKinds.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ListSchemas calls gantry.v1.ReleaseService.ListSchemas.
+func (c *releaseServiceClient) ListSchemas(ctx context.Context, req *v1.ListSchemasRequest) (*v1.ListSchemasResponse, error) {
+	response, err := c.listSchemas.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // Watch calls gantry.v1.ReleaseService.Watch.
 func (c *releaseServiceClient) Watch(ctx context.Context, req *v1.WatchDocumentsRequest) (*connect.ServerStreamForClient[v1.DocumentEvent], error) {
 	return c.watch.CallServerStream(ctx, connect.NewRequest(req))
@@ -416,6 +483,13 @@ type ReleaseServiceHandler interface {
 	Preview(context.Context, *v1.PreviewRequest) (*v1.PreviewResponse, error)
 	// Applied answers which instance runs which version, from all nodes.
 	Applied(context.Context, *v1.AppliedRequest) (*v1.AppliedResponse, error)
+	// AppliedBy answers which documents the sessions of a service or of one instance run, from all nodes. Needs view.
+	AppliedBy(context.Context, *v1.AppliedByRequest) (*v1.AppliedResponse, error)
+	// ListKinds lists the kinds of documents. Needs a token of any kind.
+	ListKinds(context.Context, *v1.ListKindsRequest) (*v1.ListKindsResponse, error)
+	// ListSchemas answers what may stand in a document of a name, as JSON Schemas: for a Config the Schemas in force that apply to it, for other kinds the
+	// fields of the kind. Editors complete by it; Validate knows more. Needs view.
+	ListSchemas(context.Context, *v1.ListSchemasRequest) (*v1.ListSchemasResponse, error)
 	Watch(context.Context, *v1.WatchDocumentsRequest, *connect.ServerStream[v1.DocumentEvent]) error
 	// Export sends every released document that matches, one a message.
 	Export(context.Context, *v1.ExportRequest, *connect.ServerStream[v1.ExportResponse]) error
@@ -521,6 +595,27 @@ func NewReleaseServiceHandler(svc ReleaseServiceHandler, opts ...connect.Handler
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
+	releaseServiceAppliedByHandler := connect.NewUnaryHandlerSimple(
+		ReleaseServiceAppliedByProcedure,
+		svc.AppliedBy,
+		connect.WithSchema(releaseServiceMethods.ByName("AppliedBy")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	releaseServiceListKindsHandler := connect.NewUnaryHandlerSimple(
+		ReleaseServiceListKindsProcedure,
+		svc.ListKinds,
+		connect.WithSchema(releaseServiceMethods.ByName("ListKinds")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	releaseServiceListSchemasHandler := connect.NewUnaryHandlerSimple(
+		ReleaseServiceListSchemasProcedure,
+		svc.ListSchemas,
+		connect.WithSchema(releaseServiceMethods.ByName("ListSchemas")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
 	releaseServiceWatchHandler := connect.NewServerStreamHandlerSimple(
 		ReleaseServiceWatchProcedure,
 		svc.Watch,
@@ -569,6 +664,12 @@ func NewReleaseServiceHandler(svc ReleaseServiceHandler, opts ...connect.Handler
 			releaseServicePreviewHandler.ServeHTTP(w, r)
 		case ReleaseServiceAppliedProcedure:
 			releaseServiceAppliedHandler.ServeHTTP(w, r)
+		case ReleaseServiceAppliedByProcedure:
+			releaseServiceAppliedByHandler.ServeHTTP(w, r)
+		case ReleaseServiceListKindsProcedure:
+			releaseServiceListKindsHandler.ServeHTTP(w, r)
+		case ReleaseServiceListSchemasProcedure:
+			releaseServiceListSchemasHandler.ServeHTTP(w, r)
 		case ReleaseServiceWatchProcedure:
 			releaseServiceWatchHandler.ServeHTTP(w, r)
 		case ReleaseServiceExportProcedure:
@@ -638,6 +739,18 @@ func (UnimplementedReleaseServiceHandler) Preview(context.Context, *v1.PreviewRe
 
 func (UnimplementedReleaseServiceHandler) Applied(context.Context, *v1.AppliedRequest) (*v1.AppliedResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("gantry.v1.ReleaseService.Applied is not implemented"))
+}
+
+func (UnimplementedReleaseServiceHandler) AppliedBy(context.Context, *v1.AppliedByRequest) (*v1.AppliedResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("gantry.v1.ReleaseService.AppliedBy is not implemented"))
+}
+
+func (UnimplementedReleaseServiceHandler) ListKinds(context.Context, *v1.ListKindsRequest) (*v1.ListKindsResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("gantry.v1.ReleaseService.ListKinds is not implemented"))
+}
+
+func (UnimplementedReleaseServiceHandler) ListSchemas(context.Context, *v1.ListSchemasRequest) (*v1.ListSchemasResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("gantry.v1.ReleaseService.ListSchemas is not implemented"))
 }
 
 func (UnimplementedReleaseServiceHandler) Watch(context.Context, *v1.WatchDocumentsRequest, *connect.ServerStream[v1.DocumentEvent]) error {
