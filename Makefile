@@ -7,6 +7,9 @@ TOOLS   := bin/tools
 # Servers to measure beside, which bench-signals makes when PEERS=1 asks for them.
 JAEGER  := bin/peers/jaeger-all-in-one
 ZIPKIN  := bin/peers/zipkin-server-3.5.1-exec.jar
+NPM     ?= npm
+# The plugin that makes the console's client; there is none without npm.
+ES      := console/node_modules/.bin/protoc-gen-es
 # The modules of other people's programs: conformance, and what has a go.mod below it.
 CONFORMANCE := $(patsubst %/go.mod,%,$(wildcard conformance/go.mod conformance/*/go.mod))
 
@@ -87,12 +90,14 @@ tools: ## Build the pinned tools into bin/tools
 		google.golang.org/grpc/cmd/protoc-gen-go-grpc connectrpc.com/connect/cmd/protoc-gen-connect-go honnef.co/go/tools/cmd/staticcheck
 
 generate: tools ## Make the code of api/ and the generated documents again
-	cd tools && GOWORK=off $(GO) run ./protogen -root .. -plugins ../$(TOOLS)
+	@if command -v $(NPM) >/dev/null; then test -x $(ES) || (cd console && $(NPM) ci --no-audit --no-fund); \
+		else echo "npm is not here: console/src/api/gen stays as it is"; fi
+	cd tools && GOWORK=off $(GO) run ./protogen -root .. -plugins ../$(TOOLS) -es "$$(test -x ../$(ES) && echo ../$(ES))"
 	$(GO) run ./cmd/gantry help-markdown > docs/commands.md
 	$(GO) run ./cmd/gantry settings-markdown > docs/configuration.md
 
 check-generated: generate ## Fail when generated files are not what the sources make
-	@git diff --exit-code --stat -- sdk/api internal/protocol/peer/peerv1 examples/lending/api docs/commands.md docs/configuration.md \
+	@git diff --exit-code --stat -- sdk/api console/src/api/gen internal/protocol/peer/peerv1 examples/lending/api docs/commands.md docs/configuration.md \
 		|| { echo "generated files are stale: run make generate and commit"; exit 1; }
 
 clean: ## Remove what was built

@@ -1,7 +1,9 @@
 // Protogen turns the .proto files of api/ and of the examples into Go. It compiles them in process and hands the result
 // to the pinned plugins, so that generating needs nothing that the Go module proxy does not have.
 //
-//	go run ./protogen -root .. -plugins ../bin/tools
+// Into TypeScript, for the console, it does so where npm has installed that plugin.
+//
+//	go run ./protogen -root .. -plugins ../bin/tools -es ../console/node_modules/.bin/protoc-gen-es
 package main
 
 import (
@@ -30,8 +32,13 @@ const module = "github.com/gantry-platform/gantry"
 func main() {
 	root := flag.String("root", "..", "root of the checkout")
 	plugins := flag.String("plugins", "../bin/tools", "folder of the plugins")
+	es := flag.String("es", "", "the protoc-gen-es `program`; empty leaves out the TypeScript of the console")
 	flag.Parse()
-	if err := run(*root, *plugins); err != nil {
+	err := run(*root, *plugins)
+	if err == nil && *es != "" {
+		err = typescript(*root, *es)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "protogen:", err)
 		os.Exit(1)
 	}
@@ -60,6 +67,19 @@ func run(root, plugins string) error {
 				return fmt.Errorf("%s on %s: %w", name, one.folder, err)
 			}
 		}
+	}
+	return nil
+}
+
+// typescript makes what the console calls the API with.
+func typescript(root, plugin string) error {
+	request, err := compile(filepath.Join(root, "api"), "gantry/v1")
+	if err != nil {
+		return err
+	}
+	request.Parameter = proto.String("target=ts,import_extension=none")
+	if err := generate(request, plugin, filepath.Join(root, "console/src/api/gen")); err != nil {
+		return fmt.Errorf("protoc-gen-es: %w", err)
 	}
 	return nil
 }

@@ -1,0 +1,21 @@
+import { createClient } from '@connectrpc/connect'
+import { AccessService } from './gen/gantry/v1/access_pb'
+import { AlertService } from './gen/gantry/v1/alert_pb'
+import { ClusterService } from './gen/gantry/v1/cluster_pb'
+import { EventService } from './gen/gantry/v1/event_pb'
+import { InstanceService } from './gen/gantry/v1/instance_pb'
+import { LiveService } from './gen/gantry/v1/live_pb'
+import { ReleaseService } from './gen/gantry/v1/release_pb'
+import { TopologyService } from './gen/gantry/v1/topology_pb'
+import { TraceService } from './gen/gantry/v1/trace_pb'
+import { transport } from './transport'
+
+export const access = createClient(AccessService, transport)
+export const alerts = createClient(AlertService, transport)
+export const cluster = createClient(ClusterService, transport)
+export const events = createClient(EventService, transport)
+export const instances = createClient(InstanceService, transport)
+export const live = createClient(LiveService, transport)
+export const releases = createClient(ReleaseService, transport)
+export const topology = createClient(TopologyService, transport)
+export const traces = createClient(TraceService, transport)

@@ -1,0 +1,98 @@
+import { App, ConfigProvider, theme as antTheme, type ThemeConfig } from 'antd'
+import zhCN from 'antd/locale/zh_CN'
+import { createContext, useContext, useEffect, useMemo, useSyncExternalStore, type ReactNode } from 'react'
+import { styleNonce } from './nonce'
+import { usePreferences } from './preferences'
+
+const system = typeof matchMedia === 'function' ? matchMedia('(prefers-color-scheme: dark)') : undefined
+const subscribe = (listener: () => void) => {
+  system?.addEventListener('change', listener)
+  return () => system?.removeEventListener('change', listener)
+}
+
+const DarkContext = createContext(false)
+/** Whether dark is shown: for what draws by itself, such as charts. */
+export const useDark = () => useContext(DarkContext)
+
+const font =
+  "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', 'PingFang SC', 'Microsoft YaHei', 'Noto Sans CJK SC', sans-serif"
+const mono = "ui-monospace, 'SF Mono', Menlo, Consolas, 'DejaVu Sans Mono', monospace"
+
+function config(dark: boolean): ThemeConfig {
+  return {
+    algorithm: dark ? antTheme.darkAlgorithm : antTheme.defaultAlgorithm,
+    token: {
+      colorPrimary: dark ? '#5b8cff' : '#1f5eff',
+      // Text on white and on the dark container has at least 4.5 : 1.
+      colorSuccess: dark ? '#4fbf7f' : '#15803d',
+      colorWarning: dark ? '#e0a73a' : '#a15c00',
+      colorError: dark ? '#ff7a75' : '#c81e1e',
+      colorLink: dark ? '#7ea6ff' : '#1a52e0',
+      colorTextDescription: dark ? 'rgba(255,255,255,0.65)' : 'rgba(0,0,0,0.62)',
+      colorTextPlaceholder: dark ? 'rgba(255,255,255,0.5)' : 'rgba(0,0,0,0.56)',
+      colorBgLayout: dark ? '#0f1115' : '#f5f6f8',
+      colorBgContainer: dark ? '#171a20' : '#ffffff',
+      colorBgElevated: dark ? '#1f232b' : '#ffffff',
+      borderRadius: 6,
+      fontSize: 14,
+      fontFamily: font,
+      fontFamilyCode: mono,
+      motionDurationMid: '0.12s',
+      motionDurationSlow: '0.16s',
+    },
+    components: {
+      Layout: { headerHeight: 48, headerPadding: '0 16px' },
+      Menu: { itemHeight: 34, itemMarginBlock: 2 },
+    },
+  }
+}
+
+/** Colours for our own style sheet, as custom properties of the root. */
+function Properties({ dark }: { dark: boolean }) {
+  const { token } = antTheme.useToken()
+  useEffect(() => {
+    const root = document.documentElement
+    root.style.colorScheme = dark ? 'dark' : 'light'
+    const set = (name: string, value: string) => root.style.setProperty(`--g-${name}`, value)
+    set('layout', token.colorBgLayout)
+    set('container', token.colorBgContainer)
+    set('border', token.colorBorderSecondary)
+    set('text', token.colorText)
+    set('text-secondary', token.colorTextDescription)
+    set('accent', token.colorPrimary)
+    set('link', token.colorLink)
+    set('good', token.colorSuccess)
+    set('warn', token.colorWarning)
+    set('bad', token.colorError)
+    set('hover', token.colorFillTertiary)
+    set('fill', token.colorFillQuaternary)
+    set('selected', token.colorPrimaryBg)
+    set('mono', mono)
+    set('font', font)
+  }, [token, dark])
+  return null
+}
+
+export function Theme({ children }: { children: ReactNode }) {
+  const { theme, language } = usePreferences()
+  const systemDark = useSyncExternalStore(subscribe, () => system?.matches ?? false)
+  const dark = theme === 'dark' || (theme === 'system' && systemDark)
+  const nonce = useMemo(styleNonce, [])
+  useEffect(() => {
+    document.documentElement.lang = language === 'zh' ? 'zh-CN' : 'en'
+  }, [language])
+  return (
+    <ConfigProvider
+      theme={config(dark)}
+      locale={language === 'zh' ? zhCN : undefined}
+      csp={nonce ? { nonce } : undefined}
+    >
+      <App component={false}>
+        <DarkContext value={dark}>
+          <Properties dark={dark} />
+          {children}
+        </DarkContext>
+      </App>
+    </ConfigProvider>
+  )
+}

@@ -1,0 +1,48 @@
+import {
+  AlertOutlined,
+  ApartmentOutlined,
+  AppstoreOutlined,
+  AuditOutlined,
+  BugOutlined,
+  ClusterOutlined,
+  DashboardOutlined,
+  FileTextOutlined,
+  NodeIndexOutlined,
+  TeamOutlined,
+  ThunderboltOutlined,
+} from '@ant-design/icons'
+import type { ComponentType, ReactNode } from 'react'
+
+// The table of pages: one line a page. What has an entry in the navigation names it by `menu`; a page of one thing (a service, a trace) has none, and lights up
+// the entry that its path begins with. A page that is not built has no line, and so is nowhere offered.
+
+export type Noun = 'overview' | 'instances' | 'releases' | 'signals' | 'administration'
+export const nouns: readonly Noun[] = ['overview', 'instances', 'releases', 'signals', 'administration']
+
+export type MenuEntry = keyof typeof icons
+
+export const icons = {
+  overview: <DashboardOutlined />,
+  services: <AppstoreOutlined />,
+  map: <ApartmentOutlined />,
+  documents: <FileTextOutlined />,
+  traces: <NodeIndexOutlined />,
+  errors: <BugOutlined />,
+  events: <ThunderboltOutlined />,
+  alerts: <AlertOutlined />,
+  audit: <AuditOutlined />,
+  users: <TeamOutlined />,
+  cluster: <ClusterOutlined />,
+} satisfies Record<string, ReactNode>
+
+export interface PageEntry {
+  /** Below /:namespace/. */
+  path: string
+  noun: Noun
+  menu?: MenuEntry
+  load: () => Promise<{ default: ComponentType }>
+}
+
+export const pages: readonly PageEntry[] = [
+  { path: 'overview', noun: 'overview', menu: 'overview', load: () => import('@/pages/overview') },
+]

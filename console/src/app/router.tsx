@@ -1,0 +1,52 @@
+import { Button, Result } from 'antd'
+import { createBrowserRouter, Link, Navigate } from 'react-router'
+import { useMessages } from './i18n'
+import { ErrorBoundary } from './ErrorBoundary'
+import { texts } from './messages'
+import { useNamespace } from './namespace'
+import { pages } from './pages'
+import { paths } from './paths'
+import { preferences } from './preferences'
+import { Shell } from './Shell'
+import { lazy } from 'react'
+
+function Missing() {
+  const t = useMessages(texts).missing
+  const namespace = useNamespace()
+  return (
+    <Result
+      status="404"
+      title={t.title}
+      extra={
+        <Link to={paths.overview(namespace)}>
+          <Button type="primary">{t.back}</Button>
+        </Link>
+      }
+    />
+  )
+}
+
+const Home = () => <Navigate replace to={paths.overview(preferences().namespace)} />
+
+// Made once: a lazy component that is made anew would be loaded and mounted anew.
+const built = pages.map((page) => ({ path: page.path, Component: lazy(page.load) }))
+
+export const router = createBrowserRouter(
+  [
+    { index: true, Component: Home },
+    {
+      path: ':namespace',
+      element: (
+        <ErrorBoundary>
+          <Shell />
+        </ErrorBoundary>
+      ),
+      children: [
+        { index: true, element: <Navigate replace to="overview" /> },
+        ...built,
+        { path: '*', Component: Missing },
+      ],
+    },
+  ],
+  { basename: '/console' },
+)

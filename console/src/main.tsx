@@ -1,0 +1,32 @@
+import { QueryClient, QueryClientProvider } from '@tanstack/react-query'
+import { StrictMode } from 'react'
+import { createRoot } from 'react-dom/client'
+import { RouterProvider } from 'react-router'
+import { isPassing } from './app/errors'
+import { router } from './app/router'
+import { SessionGate } from './app/session'
+import { Theme } from './app/Theme'
+import './app/app.css'
+
+const client = new QueryClient({
+  defaultOptions: {
+    queries: {
+      // The live line says when something is old; without it a look back at the tab asks again.
+      staleTime: 5_000,
+      retry: (failures, error) => failures < 2 && isPassing(error),
+    },
+    mutations: { retry: false },
+  },
+})
+
+createRoot(document.getElementById('root')!).render(
+  <StrictMode>
+    <QueryClientProvider client={client}>
+      <Theme>
+        <SessionGate>
+          <RouterProvider router={router} />
+        </SessionGate>
+      </Theme>
+    </QueryClientProvider>
+  </StrictMode>,
+)

@@ -1,0 +1,169 @@
+import { useVirtualizer } from '@tanstack/react-virtual'
+import { useMemo, useRef, useState, type CSSProperties, type ReactNode } from 'react'
+import { useMessages } from '@/app/i18n'
+import { texts } from './messages'
+
+export interface Column<Row> {
+  key: string
+  title: string
+  /** Pixels, or a share of what is left such as "2fr". */
+  width: number | `${number}fr`
+  /** Numbers go right. */
+  align?: 'right'
+  render: (row: Row) => ReactNode
+  /** Given, the column can be sorted. */
+  compare?: (a: Row, b: Row) => number
+}
+
+export interface Sort {
+  key: string
+  descending: boolean
+}
+
+/** Sorts stably; rows that compare equal keep their order in both directions. */
+export function sorted<Row>(
+  rows: readonly Row[],
+  columns: readonly Column<Row>[],
+  sort: Sort | undefined,
+): readonly Row[] {
+  const compare = columns.find((column) => column.key === sort?.key)?.compare
+  if (!compare || !sort) return rows
+  return [...rows].sort((a, b) => (sort.descending ? compare(b, a) : compare(a, b)))
+}
+
+/**
+ * A table that puts only the rows in sight into the document: 5,000 cost as much as 50. Every row has the same height; what does not fit is cut by an ellipsis.
+ * Rows are reached by Tab and by the arrow keys, and opened by Enter.
+ */
+export function VirtualTable<Row>({
+  label,
+  rows,
+  columns,
+  rowKey,
+  onOpen,
+  selected,
+  initialSort,
+  rowHeight = 36,
+  height = 'min(70dvh, 720px)',
+  empty,
+}: {
+  label: string
+  rows: readonly Row[]
+  columns: readonly Column<Row>[]
+  rowKey: (row: Row) => string
+  onOpen?: (row: Row) => void
+  selected?: string
+  initialSort?: Sort
+  rowHeight?: number
+  /** The most it takes; fewer rows take less. */
+  height?: CSSProperties['maxHeight']
+  empty?: ReactNode
+}) {
+  const t = useMessages(texts).table
+  const scroller = useRef<HTMLDivElement>(null)
+  const [sort, setSort] = useState(initialSort)
+  const shown = useMemo(() => sorted(rows, columns, sort), [rows, columns, sort])
+  const virtual = useVirtualizer({
+    count: shown.length,
+    getScrollElement: () => scroller.current,
+    estimateSize: () => rowHeight,
+    overscan: 12,
+  })
+  const grid = columns
+    .map((c) => (typeof c.width === 'number' ? `${c.width}px` : `minmax(120px, ${c.width})`))
+    .join(' ')
+  const least = columns.reduce((sum, c) => sum + (typeof c.width === 'number' ? c.width : 120), 0) + 16
+  const move = (index: number) => {
+    if (index < 0 || index >= shown.length) return
+    virtual.scrollToIndex(index)
+    requestAnimationFrame(() => scroller.current?.querySelector<HTMLElement>(`[data-index="${index}"]`)?.focus())
+  }
+  return (
+    <div
+      ref={scroller}
+      className="g-table"
+      role="table"
+      aria-label={label}
+      aria-rowcount={shown.length + 1}
+      style={{ maxHeight: height }}
+    >
+      <div role="rowgroup" className="g-table-head" style={{ minWidth: least }}>
+        <div role="row" className="g-table-row" style={{ gridTemplateColumns: grid }}>
+          {columns.map((column) => {
+            const active = sort?.key === column.key
+            return (
+              <div
+                key={column.key}
+                role="columnheader"
+                className={column.align === 'right' ? 'g-right' : undefined}
+                aria-sort={active ? (sort.descending ? 'descending' : 'ascending') : undefined}
+              >
+                {column.compare ? (
+                  <button
+                    type="button"
+                    title={t.sorted(column.title)}
+                    onClick={() =>
+                      setSort({ key: column.key, descending: active ? !sort.descending : column.align === 'right' })
+                    }
+                  >
+                    {column.title}
+                    <span aria-hidden>{active ? (sort.descending ? ' ↓' : ' ↑') : ''}</span>
+                  </button>
+                ) : (
+                  column.title
+                )}
+              </div>
+            )
+          })}
+        </div>
+      </div>
+      {shown.length === 0 ? (
+        empty
+      ) : (
+        <div role="rowgroup" style={{ height: virtual.getTotalSize(), minWidth: least, position: 'relative' }}>
+          {virtual.getVirtualItems().map((item) => {
+            const row = shown[item.index]!
+            const id = rowKey(row)
+            return (
+              <div
+                key={id}
+                role="row"
+                data-index={item.index}
+                aria-rowindex={item.index + 2}
+                aria-selected={selected === undefined ? undefined : selected === id}
+                tabIndex={onOpen ? 0 : undefined}
+                className={`g-table-row${onOpen ? ' g-open' : ''}${selected === id ? ' g-selected' : ''}`}
+                style={{
+                  gridTemplateColumns: grid,
+                  height: rowHeight,
+                  transform: `translateY(${item.start}px)`,
+                  position: 'absolute',
+                  insetInline: 0,
+                }}
+                onClick={(event) => {
+                  // A link or a button in the row does what it says, and text can be marked.
+                  if ((event.target as HTMLElement).closest('a, button') || getSelection()?.toString()) return
+                  onOpen?.(row)
+                }}
+                onKeyDown={(event) => {
+                  if (event.target !== event.currentTarget) return
+                  if (event.key === 'Enter') onOpen?.(row)
+                  if (event.key === 'ArrowDown' || event.key === 'ArrowUp') {
+                    event.preventDefault()
+                    move(item.index + (event.key === 'ArrowDown' ? 1 : -1))
+                  }
+                }}
+              >
+                {columns.map((column) => (
+                  <div key={column.key} role="cell" className={column.align === 'right' ? 'g-right g-num' : undefined}>
+                    {column.render(row)}
+                  </div>
+                ))}
+              </div>
+            )
+          })}
+        </div>
+      )}
+    </div>
+  )
+}

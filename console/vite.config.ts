@@ -1,0 +1,34 @@
+import { fileURLToPath } from 'node:url'
+import react from '@vitejs/plugin-react'
+import { defineConfig } from 'vitest/config'
+
+// The server that `npm run dev` talks to.
+const server = process.env['GANTRY_ADDRESS'] ?? 'http://127.0.0.1:8848'
+// changeOrigin stays off on purpose: the cookie counts only for what the browser says is of the same origin, and the host is part of that.
+const proxied = { target: server, changeOrigin: false }
+
+export default defineConfig({
+  base: '/console/',
+  plugins: [react()],
+  resolve: { alias: { '@': fileURLToPath(new URL('./src', import.meta.url)) } },
+  build: {
+    outDir: '../internal/console/dist',
+    // scripts/compress.mjs empties the folder before a build; Vite would take away the committed file that keeps it embeddable.
+    emptyOutDir: false,
+    // Nothing may be inlined as data: but images; fonts and scripts are files of their own under the content security policy.
+    assetsInlineLimit: 0,
+    modulePreload: { polyfill: false },
+    target: 'es2022',
+    chunkSizeWarningLimit: 2000,
+    manifest: 'manifest.json',
+  },
+  server: {
+    proxy: {
+      '^/gantry\\.v1\\.': proxied,
+      '/prometheus': proxied,
+      '/ns': proxied,
+      '/console/session': proxied,
+    },
+  },
+  test: { environment: 'node', include: ['src/**/*.test.{ts,tsx}'] },
+})
