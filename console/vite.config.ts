@@ -20,7 +20,7 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     target: 'es2022',
     chunkSizeWarningLimit: 2000,
-    manifest: 'manifest.json',
+    manifest: '.manifest.json',
   },
   server: {
     proxy: {

@@ -1,11 +1,11 @@
 // Makes .br and .gz of what was built, and leaves no uncompressed copy: the binary carries each file twice, not three times. index.html stays as it is,
-// because the server puts a fresh nonce into it; manifest.json, which only the measure of size reads, too.
+// because the server puts a fresh nonce into it; .manifest.json, which only the measure of size reads, too.
 import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { basename, extname } from 'node:path'
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib'
 import { dist, filesBelow, keep } from './dist.mjs'
 
-const plain = new Set(['index.html', 'manifest.json', keep])
+const plain = new Set(['index.html', '.manifest.json', keep])
 // These are compressed already.
 const compressed = new Set(['.br', '.gz', '.png', '.woff2'])
 

@@ -72,7 +72,7 @@ export function useConfirm() {
           await question.run()
         } catch (error) {
           shown.update({ content: <Body question={question} error={error} onTyped={onTyped} /> })
-          throw new Error(explain(error).message)
+          throw new Error(explain(error).message, { cause: error })
         }
       },
     })

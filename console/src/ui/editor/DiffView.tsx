@@ -1,0 +1,47 @@
+import { MergeView, unifiedMergeView } from '@codemirror/merge'
+import { EditorState } from '@codemirror/state'
+import { EditorView, lineNumbers } from '@codemirror/view'
+import { useEffect, useRef } from 'react'
+import { useDark } from '@/app/Theme'
+import type { DiffProps } from '../Diff'
+import { common } from './setup'
+
+const narrow = 720
+
+export default function DiffView({ before, after, format, beforeName, afterName }: DiffProps) {
+  const place = useRef<HTMLDivElement>(null)
+  const dark = useDark()
+  useEffect(() => {
+    const parent = place.current!
+    const read = [common(format, dark), lineNumbers(), EditorView.lineWrapping, EditorState.readOnly.of(true)]
+    const named = (name: string | undefined) => EditorView.contentAttributes.of({ 'aria-label': name ?? '' })
+    const collapseUnchanged = { margin: 3, minSize: 6 }
+    const view =
+      parent.clientWidth < narrow
+        ? new EditorView({
+            parent,
+            doc: after,
+            extensions: [
+              read,
+              named(afterName),
+              unifiedMergeView({ original: before, mergeControls: false, collapseUnchanged }),
+            ],
+          })
+        : new MergeView({
+            parent,
+            a: { doc: before, extensions: [read, named(beforeName)] },
+            b: { doc: after, extensions: [read, named(afterName)] },
+            collapseUnchanged,
+          })
+    return () => view.destroy()
+  }, [before, after, format, dark, beforeName, afterName])
+  return (
+    <div className="g-diff">
+      <div className="g-diff-names g-secondary">
+        <span>{beforeName}</span>
+        <span>{afterName}</span>
+      </div>
+      <div ref={place} />
+    </div>
+  )
+}
