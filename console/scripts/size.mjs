@@ -27,5 +27,7 @@ const weigh = (file) =>
 const weights = [...files].map((file) => /** @type {const} */ ([file, weigh(file)])).sort((a, b) => b[1] - a[1])
 const total = weights.reduce((sum, [, bytes]) => sum + bytes, statSync(join(dist, 'index.html')).size)
 for (const [file, bytes] of weights) console.log(`${(bytes / 1024).toFixed(1).padStart(8)} KiB  ${file}`)
-console.log(`${(total / 1024).toFixed(1).padStart(8)} KiB  the first page, of ${(bound / 1024).toFixed(1)} KiB that it may weigh`)
+console.log(
+  `${(total / 1024).toFixed(1).padStart(8)} KiB  the first page, of ${(bound / 1024).toFixed(1)} KiB that it may weigh`,
+)
 if (total > bound) process.exit(1)

@@ -27,7 +27,12 @@ export function LiveBanner() {
 export function LiveSign() {
   const all = useMessages(texts)
   const { state, version, node } = useLive()
-  const word = state === 'live' ? all.live.live : all.live.connecting
+  const word = {
+    live: all.live.live,
+    connecting: all.live.connecting,
+    lost: all.live.lostSign,
+    stale: all.live.staleSign,
+  }[state]
   return (
     <Tooltip title={version ? all.shell.server(version, node ?? '') : undefined}>
       <span className={`g-live g-live-${state}`} role="status">

@@ -87,6 +87,7 @@ export default function Palette({ close }: { close: () => void }) {
     >
       <Input
         autoFocus
+        className="g-palette-input"
         size="large"
         variant="borderless"
         value={typed}

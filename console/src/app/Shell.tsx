@@ -161,7 +161,7 @@ export function Shell() {
         </Link>
         <NamespaceSwitch />
         <span className="g-grow" />
-        <Button className="g-search" icon={<SearchOutlined />} onClick={() => setPalette(true)} aria-label={t.search}>
+        <Button className="g-search" icon={<SearchOutlined />} onClick={() => setPalette(true)}>
           <span className="g-search-word">{t.search}</span>
           <kbd aria-hidden>Ctrl K</kbd>
         </Button>

@@ -48,6 +48,8 @@ export const texts = messages(
     live: {
       live: 'Live',
       connecting: 'Connecting',
+      lostSign: 'Disconnected',
+      staleSign: 'Stale',
       lost: (since: string) => `No connection to the server since ${since}. What you see is of then.`,
       stale: (since: string) => `Nothing heard since ${since}. What you see may be old.`,
       retry: 'Try now',
@@ -113,6 +115,8 @@ export const texts = messages(
     live: {
       live: '实时',
       connecting: '正在连接',
+      lostSign: '已断开',
+      staleSign: '已过时',
       lost: (since) => `自 ${since} 起与服务器断开。显示的是当时的状态。`,
       stale: (since) => `自 ${since} 起没有收到更新。显示的内容可能已过时。`,
       retry: '立即重试',

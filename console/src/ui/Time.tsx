@@ -40,7 +40,7 @@ export function Ago({ at }: { at: Date | undefined }) {
   if (!at) return <>{unknown}</>
   // A time newer than the last look at the clock is now, not the future.
   const passed = (Math.max(now, Math.min(at.getTime(), Date.now())) - at.getTime()) / 1000
-  const coarse = passed > 3600 ? Math.round(passed / 60) * 60 : Math.round(Math.abs(passed))
+  const coarse = passed > 300 ? Math.round(passed / 60) * 60 : Math.round(Math.abs(passed))
   return (
     <Tooltip title={<Hover date={at} />}>
       <time dateTime={at.toISOString()} className="g-num">

@@ -69,10 +69,8 @@ export function VirtualTable<Row>({
     estimateSize: () => rowHeight,
     overscan: 12,
   })
-  const grid = columns
-    .map((c) => (typeof c.width === 'number' ? `${c.width}px` : `minmax(120px, ${c.width})`))
-    .join(' ')
-  const least = columns.reduce((sum, c) => sum + (typeof c.width === 'number' ? c.width : 120), 0) + 16
+  const grid = columns.map((c) => (typeof c.width === 'number' ? `${c.width}px` : `minmax(96px, ${c.width})`)).join(' ')
+  const least = columns.reduce((sum, c) => sum + (typeof c.width === 'number' ? c.width : 96) + 8, 0) + 16
   const move = (index: number) => {
     if (index < 0 || index >= shown.length) return
     virtual.scrollToIndex(index)
@@ -84,6 +82,8 @@ export function VirtualTable<Row>({
       className="g-table"
       role="table"
       aria-label={label}
+      // What scrolls must be reachable by keys, when its rows are not.
+      tabIndex={onOpen ? undefined : 0}
       aria-rowcount={shown.length + 1}
       style={{ maxHeight: height }}
     >

@@ -6,7 +6,8 @@ import { useMessages } from '@/app/i18n'
 import { PageLink } from '@/app/PageLink'
 import { paths } from '@/app/paths'
 import { Answer } from '@/ui/Answer'
-import { RedLine } from '@/ui/Figure'
+import { errorShare } from '@/ui/Figure'
+import { duration, rate, share } from '@/ui/format'
 import { Panel } from '@/ui/Page'
 import { StateTag } from '@/ui/StateTag'
 import { VirtualTable, type Column } from '@/ui/VirtualTable'
@@ -39,26 +40,33 @@ export function AttentionPanel({
           </PageLink>
         ),
       },
-      { key: 'state', title: t.state, width: 120, render: ({ state }) => <StateTag state={state} /> },
       {
-        key: 'available',
-        title: t.available,
+        key: 'state',
+        title: t.state,
+        width: 136,
+        render: ({ state, service }) => (
+          <>
+            <StateTag state={state} />{' '}
+            <span className="g-secondary g-num">{`${service.available}/${service.instances}`}</span>
+          </>
+        ),
+      },
+      { key: 'rate', title: t.rate, width: 72, align: 'right', render: ({ figure }) => rate(figure?.figures?.rate) },
+      {
+        key: 'errors',
+        title: t.errors,
         width: 72,
         align: 'right',
-        render: ({ service }) => `${service.available}/${service.instances}`,
+        render: ({ figure }) => (
+          <span className={figure?.figures?.failed ? 'g-danger' : undefined}>{share(errorShare(figure?.figures))}</span>
+        ),
       },
-      {
-        key: 'red',
-        title: `${t.rate} · ${t.errors} · p50 · p99`,
-        width: 280,
-        align: 'right',
-        render: ({ figure }) => <RedLine figures={figure?.figures} />,
-      },
+      { key: 'p99', title: t.p99, width: 72, align: 'right', render: ({ figure }) => duration(figure?.figures?.p99) },
     ],
     [t, namespace],
   )
   return (
-    <Panel title={t.attention} className="g-panel-flush">
+    <Panel title={t.attention} className="g-panel-flush" extra={<span className="g-secondary">{t.recent}</span>}>
       <Answer query={services} count={3}>
         {() =>
           rows.length === 0 ? (

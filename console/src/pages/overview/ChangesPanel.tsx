@@ -23,7 +23,7 @@ export function ChangesPanel({ namespace, changes }: { namespace: string; change
           const groups = groupChanges(answer.changes)
           if (groups.length === 0) return <Empty title={t.nothingChanged}>{t.nothingChangedText}</Empty>
           return (
-            <ul className="g-overview-list">
+            <ul className="g-overview-list" tabIndex={0} aria-label={t.changed}>
               {groups.slice(0, most).map(({ first, count }) => (
                 <li key={first.id}>
                   <Tag color={first.kind.startsWith('release') ? 'blue' : undefined}>{first.kind}</Tag>

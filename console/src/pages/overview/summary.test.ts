@@ -1,4 +1,5 @@
 import { create } from '@bufbuild/protobuf'
+import { timestampFromMs } from '@bufbuild/protobuf/wkt'
 import { expect, test } from 'vitest'
 import { ChangeSchema } from '@/api/gen/gantry/v1/event_pb'
 import { Health, InstanceSchema, ServiceSchema, Status } from '@/api/gen/gantry/v1/instance_pb'
@@ -44,14 +45,29 @@ test('what needs a look, the worst first', () => {
   expect(list.map((a) => a.service.ref?.service)).toEqual(['gone', 'half', 'failing'])
 })
 
-test('what follows each other and says the same is one line', () => {
-  const change = (kind: string, name: string) => create(ChangeSchema, { kind, service: name })
-  expect(
-    groupChanges([
-      change('instance.registered', 'a'),
-      change('instance.registered', 'a'),
-      change('instance.registered', 'b'),
-      change('instance.registered', 'a'),
-    ]).map((g) => g.count),
-  ).toEqual([2, 1, 1])
+test('what says the same within a minute is one line', () => {
+  const change = (kind: string, service: string, instance: string, second: number) =>
+    create(ChangeSchema, {
+      kind,
+      service,
+      target: `default/${service}/${instance}`,
+      time: timestampFromMs(second * 1000),
+    })
+  const groups = groupChanges([
+    change('instance.registered', 'a', '1', 300),
+    change('instance.registered', 'b', '1', 299),
+    change('instance.registered', 'a', '2', 298),
+    change('instance.removed', 'a', '2', 297),
+    change('instance.registered', 'a', '3', 100),
+    change('release.released', '', 'x', 50),
+    change('release.released', '', 'y', 50),
+  ])
+  expect(groups.map((group) => `${group.first.kind} ${group.first.service} ${group.count}`)).toEqual([
+    'instance.registered a 2',
+    'instance.registered b 1',
+    'instance.removed a 1',
+    'instance.registered a 1',
+    'release.released  1',
+    'release.released  1',
+  ])
 })

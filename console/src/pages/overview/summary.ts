@@ -1,6 +1,7 @@
 import type { Change } from '@/api/gen/gantry/v1/event_pb'
 import type { Instance, Service } from '@/api/gen/gantry/v1/instance_pb'
 import type { ServiceFigure } from '@/api/gen/gantry/v1/topology_pb'
+import { dateOf } from '@/ui/format'
 import { errorShare } from '@/ui/Figure'
 import { stateOf, type State } from '@/ui/StateTag'
 
@@ -55,24 +56,37 @@ export function attention(services: readonly Service[], figures: readonly Servic
 }
 
 export interface ChangeGroup {
+  /** The newest. */
   first: Change
-  /** How many of its kind, by the same actor and of the same thing, follow each other. */
+  /** How many say the same within a minute. */
   count: number
 }
 
-/** Joins what follows each other and says the same, so that forty registrations are one line. */
+const minute = 60_000
+const at = (change: Change) => dateOf(change.time)?.getTime() ?? 0
+// Of instances the service is enough: that all of a service came is one thing to know.
+const saying = (change: Change) =>
+  [
+    change.kind,
+    change.service,
+    change.kind.startsWith('instance.') ? '' : change.target,
+    change.actor,
+    change.message,
+  ].join('\n')
+
+/** Joins what says the same within a minute, so that forty registrations are one line. Changes are newest first. */
 export function groupChanges(changes: readonly Change[]): ChangeGroup[] {
   const groups: ChangeGroup[] = []
+  const open = new Map<string, ChangeGroup>()
   for (const change of changes) {
-    const last = groups.at(-1)
-    const same =
-      last &&
-      last.first.kind === change.kind &&
-      last.first.service === change.service &&
-      last.first.target === change.target &&
-      last.first.actor === change.actor
-    if (same) last.count++
-    else groups.push({ first: change, count: 1 })
+    const words = saying(change)
+    const group = open.get(words)
+    if (group && at(group.first) - at(change) <= minute) group.count++
+    else {
+      const begun = { first: change, count: 1 }
+      open.set(words, begun)
+      groups.push(begun)
+    }
   }
   return groups
 }

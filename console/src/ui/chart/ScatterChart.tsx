@@ -56,7 +56,7 @@ export default function ScatterChart({
           y: { distr: 3, range: (_plot, least, most) => [least > 0 ? least / 1.5 : 1e-4, most > 0 ? most * 1.5 : 1] },
         },
         axes: [
-          { ...axis, values: timeAxis, space: 72 },
+          { ...axis, size: 28, values: timeAxis, space: 72 },
           {
             ...axis,
             size: 64,

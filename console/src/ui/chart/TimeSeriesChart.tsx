@@ -34,7 +34,7 @@ export default function TimeSeriesChart({
         // From zero, so that a tremble is not a mountain, and never so flat that a line lies on the edge.
         scales: { y: { range: (_plot, _least, most) => [0, Number.isFinite(most) && most > 0 ? most * 1.1 : 1] } },
         axes: [
-          { ...axis, values: timeAxis, space: 72 },
+          { ...axis, size: 28, values: timeAxis, space: 72 },
           {
             ...axis,
             size: 64,
