@@ -3,7 +3,8 @@ import { useEffect, type ReactNode } from 'react'
 import { PageLink } from '@/app/PageLink'
 import { SavedViews } from '@/app/SavedViews'
 import { useSession } from '@/app/session'
-import { CopyAs, type Same } from './CopyAs'
+import type { Same } from './commands'
+import { CopyAs } from './CopyAs'
 
 export interface Crumb {
   title: string

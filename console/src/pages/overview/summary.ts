@@ -3,7 +3,7 @@ import type { Instance, Service } from '@/api/gen/gantry/v1/instance_pb'
 import type { ServiceFigure } from '@/api/gen/gantry/v1/topology_pb'
 import { dateOf } from '@/ui/format'
 import { errorShare } from '@/ui/Figure'
-import { stateOf, type State } from '@/ui/StateTag'
+import { stateOf, type State } from '@/ui/states'
 
 /** Failing more than this share of its calls, a service needs a look. */
 const failing = 0.01

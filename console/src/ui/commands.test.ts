@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { commandText, curlText, quote } from './CopyAs'
+import { commandText, curlText, quote } from './commands'
 
 test.each([
   ['loan', 'loan'],
