@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file gantry/v1/event.proto.
  */
 export const file_gantry_v1_event: GenFile = /*@__PURE__*/
-  fileDesc("ChVnYW50cnkvdjEvZXZlbnQucHJvdG8SCWdhbnRyeS52MSJdCgpGaWVsZFZhbHVlEg4KBHRleHQYASABKAlIABIRCgdib29sZWFuGAIgASgISAASEQoHaW50ZWdlchgDIAEoA0gAEhAKBm51bWJlchgEIAEoAUgAQgcKBXZhbHVlIv8CCg1CdXNpbmVzc0V2ZW50EgoKAmlkGAEgASgJEg0KBXRvcGljGAIgASgJEigKBHRpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB3NlcnZpY2UYBCABKAkSEAoIaW5zdGFuY2UYBSABKAkSKAoHb3V0Y29tZRgGIAEoDjIXLmdhbnRyeS52MS5FdmVudE91dGNvbWUSEAoIdHJhY2VfaWQYByABKAkSDwoHc3Bhbl9pZBgIIAEoCRI0CgZmaWVsZHMYCSADKAsyJC5nYW50cnkudjEuQnVzaW5lc3NFdmVudC5GaWVsZHNFbnRyeRIQCghzZXF1ZW5jZRgKIAEoBBIrCgdhcnJpdmVkGAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBpECgtGaWVsZHNFbnRyeRILCgNrZXkYASABKAkSJAoFdmFsdWUYAiABKAsyFS5nYW50cnkudjEuRmllbGRWYWx1ZToCOAEiSgoLRW1pdFJlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEigKBmV2ZW50cxgCIAMoCzIYLmdhbnRyeS52MS5CdXNpbmVzc0V2ZW50IlcKDEVtaXRSZXNwb25zZRIOCgZzdG9yZWQYASABKA0SDQoFa25vd24YAiABKA0SKAoHcmVmdXNlZBgDIAMoCzIXLmdhbnRyeS52MS5FdmVudFJlZnVzYWwiWwoMRXZlbnRSZWZ1c2FsEg0KBWluZGV4GAEgASgNEg4KBnJlYXNvbhgCIAEoCRIPCgdtZXNzYWdlGAMgASgJEg0KBWZpZWxkGAQgASgJEgwKBGhpbnQYBSABKAki8QIKElF1ZXJ5RXZlbnRzUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSDQoFdG9waWMYAiABKAkSDwoHc2VydmljZRgDIAEoCRIpCgVzaW5jZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKQoFdW50aWwYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEikKCG91dGNvbWVzGAYgAygOMhcuZ2FudHJ5LnYxLkV2ZW50T3V0Y29tZRIQCgh0cmFjZV9pZBgHIAEoCRI5CgZmaWVsZHMYCCADKAsyKS5nYW50cnkudjEuUXVlcnlFdmVudHNSZXF1ZXN0LkZpZWxkc0VudHJ5Eg0KBWxpbWl0GAkgASgNEhIKBWFmdGVyGAogASgESACIAQEaLQoLRmllbGRzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4AUIICgZfYWZ0ZXIicQoTUXVlcnlFdmVudHNSZXNwb25zZRIoCgZldmVudHMYASADKAsyGC5nYW50cnkudjEuQnVzaW5lc3NFdmVudBIMCgRuZXh0GAIgASgEEg8KB3BhcnRpYWwYAyADKAkSEQoJdHJ1bmNhdGVkGAQgASgIIiIKDVRvcGljc1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJIjcKDlRvcGljc1Jlc3BvbnNlEiUKBnRvcGljcxgBIAMoCzIVLmdhbnRyeS52MS5FdmVudFRvcGljIuEBCgpFdmVudFRvcGljEgwKBG5hbWUYASABKAkSMQoGZmllbGRzGAIgAygLMiEuZ2FudHJ5LnYxLkV2ZW50VG9waWMuRmllbGRzRW50cnkSKQoFZmlyc3QYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEigKBGxhc3QYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg4KBmV2ZW50cxgFIAEoBBotCgtGaWVsZHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIsUBCg5DaGFuZ2VzUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSDwoHc2VydmljZRgCIAEoCRIpCgVzaW5jZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKQoFdW50aWwYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBGtpbmQYBSABKAkSDQoFbGltaXQYBiABKA0SEgoFYWZ0ZXIYByABKARIAIgBAUIICgZfYWZ0ZXIiZwoPQ2hhbmdlc1Jlc3BvbnNlEiIKB2NoYW5nZXMYASADKAsyES5nYW50cnkudjEuQ2hhbmdlEgwKBG5leHQYAiABKAQSDwoHcGFydGlhbBgDIAMoCRIRCgl0cnVuY2F0ZWQYBCABKAgigAIKBkNoYW5nZRIKCgJpZBgBIAEoCRIoCgR0aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRraW5kGAMgASgJEg8KB3NlcnZpY2UYBCABKAkSEAoIaW5zdGFuY2UYBSABKAkSDgoGdGFyZ2V0GAYgASgJEg0KBWFjdG9yGAcgASgJEg8KB21lc3NhZ2UYCCABKAkSLwoHZGV0YWlscxgJIAMoCzIeLmdhbnRyeS52MS5DaGFuZ2UuRGV0YWlsc0VudHJ5Gi4KDERldGFpbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBKn0KDEV2ZW50T3V0Y29tZRIdChlFVkVOVF9PVVRDT01FX1VOU1BFQ0lGSUVEEAASGQoVRVZFTlRfT1VUQ09NRV9TVUNDRVNTEAESGQoVRVZFTlRfT1VUQ09NRV9SRUZVU0VEEAISGAoURVZFTlRfT1VUQ09NRV9GQUlMRUQQAzKQAgoMRXZlbnRTZXJ2aWNlEjcKBEVtaXQSFi5nYW50cnkudjEuRW1pdFJlcXVlc3QaFy5nYW50cnkudjEuRW1pdFJlc3BvbnNlEkYKBVF1ZXJ5Eh0uZ2FudHJ5LnYxLlF1ZXJ5RXZlbnRzUmVxdWVzdBoeLmdhbnRyeS52MS5RdWVyeUV2ZW50c1Jlc3BvbnNlEj0KBlRvcGljcxIYLmdhbnRyeS52MS5Ub3BpY3NSZXF1ZXN0GhkuZ2FudHJ5LnYxLlRvcGljc1Jlc3BvbnNlEkAKB0NoYW5nZXMSGS5nYW50cnkudjEuQ2hhbmdlc1JlcXVlc3QaGi5nYW50cnkudjEuQ2hhbmdlc1Jlc3BvbnNlQj5aPGdpdGh1Yi5jb20vZ2FudHJ5LXBsYXRmb3JtL2dhbnRyeS9zZGsvYXBpL2dhbnRyeS92MTtnYW50cnl2MWIGcHJvdG8z", [file_google_protobuf_timestamp]);
+  fileDesc("ChVnYW50cnkvdjEvZXZlbnQucHJvdG8SCWdhbnRyeS52MSJdCgpGaWVsZFZhbHVlEg4KBHRleHQYASABKAlIABIRCgdib29sZWFuGAIgASgISAASEQoHaW50ZWdlchgDIAEoA0gAEhAKBm51bWJlchgEIAEoAUgAQgcKBXZhbHVlIo0DCg1CdXNpbmVzc0V2ZW50EgoKAmlkGAEgASgJEg0KBXRvcGljGAIgASgJEigKBHRpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB3NlcnZpY2UYBCABKAkSEAoIaW5zdGFuY2UYBSABKAkSKAoHb3V0Y29tZRgGIAEoDjIXLmdhbnRyeS52MS5FdmVudE91dGNvbWUSEAoIdHJhY2VfaWQYByABKAkSDwoHc3Bhbl9pZBgIIAEoCRI0CgZmaWVsZHMYCSADKAsyJC5nYW50cnkudjEuQnVzaW5lc3NFdmVudC5GaWVsZHNFbnRyeRIQCghzZXF1ZW5jZRgKIAEoBBIrCgdhcnJpdmVkGAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRub2RlGAwgASgJGkQKC0ZpZWxkc0VudHJ5EgsKA2tleRgBIAEoCRIkCgV2YWx1ZRgCIAEoCzIVLmdhbnRyeS52MS5GaWVsZFZhbHVlOgI4ASJKCgtFbWl0UmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSKAoGZXZlbnRzGAIgAygLMhguZ2FudHJ5LnYxLkJ1c2luZXNzRXZlbnQiVwoMRW1pdFJlc3BvbnNlEg4KBnN0b3JlZBgBIAEoDRINCgVrbm93bhgCIAEoDRIoCgdyZWZ1c2VkGAMgAygLMhcuZ2FudHJ5LnYxLkV2ZW50UmVmdXNhbCJbCgxFdmVudFJlZnVzYWwSDQoFaW5kZXgYASABKA0SDgoGcmVhc29uGAIgASgJEg8KB21lc3NhZ2UYAyABKAkSDQoFZmllbGQYBCABKAkSDAoEaGludBgFIAEoCSL3AgoSUXVlcnlFdmVudHNSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRINCgV0b3BpYxgCIAEoCRIPCgdzZXJ2aWNlGAMgASgJEikKBXNpbmNlGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIpCgV1bnRpbBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKQoIb3V0Y29tZXMYBiADKA4yFy5nYW50cnkudjEuRXZlbnRPdXRjb21lEhAKCHRyYWNlX2lkGAcgASgJEjkKBmZpZWxkcxgIIAMoCzIpLmdhbnRyeS52MS5RdWVyeUV2ZW50c1JlcXVlc3QuRmllbGRzRW50cnkSDQoFbGltaXQYCSABKA0SEgoFYWZ0ZXIYCyABKAlIAIgBARotCgtGaWVsZHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBQggKBl9hZnRlckoECAoQCyKOAQoTUXVlcnlFdmVudHNSZXNwb25zZRIoCgZldmVudHMYASADKAsyGC5nYW50cnkudjEuQnVzaW5lc3NFdmVudBIPCgdwYXJ0aWFsGAMgAygJEhEKCXRydW5jYXRlZBgEIAEoCBIMCgRuZXh0GAUgASgJEhUKDW1pc3Npbmdfbm9kZXMYBiADKAlKBAgCEAMiIgoNVG9waWNzUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkiTgoOVG9waWNzUmVzcG9uc2USJQoGdG9waWNzGAEgAygLMhUuZ2FudHJ5LnYxLkV2ZW50VG9waWMSFQoNbWlzc2luZ19ub2RlcxgCIAMoCSLhAQoKRXZlbnRUb3BpYxIMCgRuYW1lGAEgASgJEjEKBmZpZWxkcxgCIAMoCzIhLmdhbnRyeS52MS5FdmVudFRvcGljLkZpZWxkc0VudHJ5EikKBWZpcnN0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIoCgRsYXN0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZldmVudHMYBSABKAQaLQoLRmllbGRzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASLFAQoOQ2hhbmdlc1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEg8KB3NlcnZpY2UYAiABKAkSKQoFc2luY2UYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEikKBXVudGlsGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRraW5kGAUgASgJEg0KBWxpbWl0GAYgASgNEhIKBWFmdGVyGAcgASgESACIAQFCCAoGX2FmdGVyImcKD0NoYW5nZXNSZXNwb25zZRIiCgdjaGFuZ2VzGAEgAygLMhEuZ2FudHJ5LnYxLkNoYW5nZRIMCgRuZXh0GAIgASgEEg8KB3BhcnRpYWwYAyADKAkSEQoJdHJ1bmNhdGVkGAQgASgIIoACCgZDaGFuZ2USCgoCaWQYASABKAkSKAoEdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEa2luZBgDIAEoCRIPCgdzZXJ2aWNlGAQgASgJEhAKCGluc3RhbmNlGAUgASgJEg4KBnRhcmdldBgGIAEoCRINCgVhY3RvchgHIAEoCRIPCgdtZXNzYWdlGAggASgJEi8KB2RldGFpbHMYCSADKAsyHi5nYW50cnkudjEuQ2hhbmdlLkRldGFpbHNFbnRyeRouCgxEZXRhaWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASp9CgxFdmVudE91dGNvbWUSHQoZRVZFTlRfT1VUQ09NRV9VTlNQRUNJRklFRBAAEhkKFUVWRU5UX09VVENPTUVfU1VDQ0VTUxABEhkKFUVWRU5UX09VVENPTUVfUkVGVVNFRBACEhgKFEVWRU5UX09VVENPTUVfRkFJTEVEEAMykAIKDEV2ZW50U2VydmljZRI3CgRFbWl0EhYuZ2FudHJ5LnYxLkVtaXRSZXF1ZXN0GhcuZ2FudHJ5LnYxLkVtaXRSZXNwb25zZRJGCgVRdWVyeRIdLmdhbnRyeS52MS5RdWVyeUV2ZW50c1JlcXVlc3QaHi5nYW50cnkudjEuUXVlcnlFdmVudHNSZXNwb25zZRI9CgZUb3BpY3MSGC5nYW50cnkudjEuVG9waWNzUmVxdWVzdBoZLmdhbnRyeS52MS5Ub3BpY3NSZXNwb25zZRJACgdDaGFuZ2VzEhkuZ2FudHJ5LnYxLkNoYW5nZXNSZXF1ZXN0GhouZ2FudHJ5LnYxLkNoYW5nZXNSZXNwb25zZUI+WjxnaXRodWIuY29tL2dhbnRyeS1wbGF0Zm9ybS9nYW50cnkvc2RrL2FwaS9nYW50cnkvdjE7Z2FudHJ5djFiBnByb3RvMw", [file_google_protobuf_timestamp]);
 
 /**
  * FieldValue is a text, a boolean or a number.
@@ -123,7 +123,7 @@ export type BusinessEvent = Message<"gantry.v1.BusinessEvent"> & {
   fields: { [key: string]: FieldValue };
 
   /**
-   * Set by the server: the place in the log of the node, and when it came there.
+   * Set by the server: the name of the node that took it, the place in the log of that node, and when it came there.
    *
    * @generated from field: uint64 sequence = 10;
    */
@@ -133,6 +133,11 @@ export type BusinessEvent = Message<"gantry.v1.BusinessEvent"> & {
    * @generated from field: google.protobuf.Timestamp arrived = 11;
    */
   arrived?: Timestamp | undefined;
+
+  /**
+   * @generated from field: string node = 12;
+   */
+  node: string;
 };
 
 /**
@@ -295,18 +300,19 @@ export type QueryEventsRequest = Message<"gantry.v1.QueryEventsRequest"> & {
   fields: { [key: string]: string };
 
   /**
-   * Default 100, at most 1000.
+   * Default 100, at most 1000, of all nodes together.
    *
    * @generated from field: uint32 limit = 9;
    */
   limit: number;
 
   /**
-   * Follow the log: events behind this sequence number, oldest first. Unset: the newest first.
+   * Follow the logs: events behind this place, which is the next of an answer, oldest first; empty is the beginning. What a node takes while it does not
+   * answer comes when it does again. Unset: the newest first.
    *
-   * @generated from field: optional uint64 after = 10;
+   * @generated from field: optional string after = 11;
    */
-  after?: bigint | undefined;
+  after?: string | undefined;
 };
 
 /**
@@ -321,19 +327,15 @@ export const QueryEventsRequestSchema: GenMessage<QueryEventsRequest> = /*@__PUR
  */
 export type QueryEventsResponse = Message<"gantry.v1.QueryEventsResponse"> & {
   /**
+   * In the order in which they came: the newest first, or the oldest when they are followed. An event that two nodes took, because its sender was not sure, is
+   * there once.
+   *
    * @generated from field: repeated gantry.v1.BusinessEvent events = 1;
    */
   events: BusinessEvent[];
 
   /**
-   * after of the next request, to follow.
-   *
-   * @generated from field: uint64 next = 2;
-   */
-  next: bigint;
-
-  /**
-   * What could not be read.
+   * What could not be read of the logs of nodes that did answer.
    *
    * @generated from field: repeated string partial = 3;
    */
@@ -345,6 +347,20 @@ export type QueryEventsResponse = Message<"gantry.v1.QueryEventsResponse"> & {
    * @generated from field: bool truncated = 4;
    */
   truncated: boolean;
+
+  /**
+   * after of the next request, to follow. It means something to the cluster alone.
+   *
+   * @generated from field: string next = 5;
+   */
+  next: string;
+
+  /**
+   * Nodes of the cluster that did not answer, by name: events that they took are missing.
+   *
+   * @generated from field: repeated string missing_nodes = 6;
+   */
+  missingNodes: string[];
 };
 
 /**
@@ -378,9 +394,18 @@ export const TopicsRequestSchema: GenMessage<TopicsRequest> = /*@__PURE__*/
  */
 export type TopicsResponse = Message<"gantry.v1.TopicsResponse"> & {
   /**
+   * By name.
+   *
    * @generated from field: repeated gantry.v1.EventTopic topics = 1;
    */
   topics: EventTopic[];
+
+  /**
+   * Nodes of the cluster that did not answer, by name: events that they took are not counted.
+   *
+   * @generated from field: repeated string missing_nodes = 2;
+   */
+  missingNodes: string[];
 };
 
 /**
@@ -400,7 +425,8 @@ export type EventTopic = Message<"gantry.v1.EventTopic"> & {
   name: string;
 
   /**
-   * string, bool, int or double, by field.
+   * string, bool, int or double, by field. Each node learns the types of what it takes: where two nodes learned different ones, both stand there, such as
+   * "int|string".
    *
    * @generated from field: map<string, string> fields = 2;
    */
@@ -417,7 +443,7 @@ export type EventTopic = Message<"gantry.v1.EventTopic"> & {
   last?: Timestamp | undefined;
 
   /**
-   * Since the node asked knows the topic.
+   * Of all nodes together, since each knows the topic.
    *
    * @generated from field: uint64 events = 5;
    */
@@ -474,7 +500,7 @@ export type ChangesRequest = Message<"gantry.v1.ChangesRequest"> & {
   limit: number;
 
   /**
-   * Follow the feed, as in QueryEventsRequest.
+   * Follow the feed of the node that is asked: changes behind this sequence number, oldest first. Unset: the newest first.
    *
    * @generated from field: optional uint64 after = 7;
    */
@@ -647,7 +673,7 @@ export const EventService: GenService<{
     output: typeof EmitResponseSchema;
   },
   /**
-   * Query finds events that the node asked has taken. Needs view.
+   * Query finds events, on all nodes of the cluster: each keeps those that it has taken. Needs view.
    *
    * @generated from rpc gantry.v1.EventService.Query
    */
@@ -657,7 +683,7 @@ export const EventService: GenService<{
     output: typeof QueryEventsResponseSchema;
   },
   /**
-   * Topics lists the topics of a namespace, with the types of their fields. Needs view.
+   * Topics lists the topics of a namespace as all nodes of the cluster know them, with the types of their fields. Needs view.
    *
    * @generated from rpc gantry.v1.EventService.Topics
    */
