@@ -6,6 +6,8 @@ import { texts } from './messages'
 export interface Column<Row> {
   key: string
   title: string
+  /** In place of the title where it is not sorted by: a box that marks all rows. */
+  head?: ReactNode
   /** Pixels, or a share of what is left such as "2fr". */
   width: number | `${number}fr`
   /** Numbers go right. */
@@ -110,7 +112,7 @@ export function VirtualTable<Row>({
                     <span aria-hidden>{active ? (sort.descending ? ' ↓' : ' ↑') : ''}</span>
                   </button>
                 ) : (
-                  column.title
+                  (column.head ?? column.title)
                 )}
               </div>
             )
@@ -142,7 +144,8 @@ export function VirtualTable<Row>({
                 }}
                 onClick={(event) => {
                   // A link or a button in the row does what it says, and text can be marked.
-                  if ((event.target as HTMLElement).closest('a, button') || getSelection()?.toString()) return
+                  if ((event.target as HTMLElement).closest('a, button, label, input') || getSelection()?.toString())
+                    return
                   onOpen?.(row)
                 }}
                 onKeyDown={(event) => {
