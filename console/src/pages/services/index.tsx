@@ -1,4 +1,5 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query'
+import { Grid } from 'antd'
 import { useDeferredValue, useMemo } from 'react'
 import { useNavigate, useSearchParams } from 'react-router'
 import { topology } from '@/api/clients'
@@ -65,7 +66,10 @@ export default function Services() {
   const text = search.toString()
   const filters = useMemo(() => filtersOf(new URLSearchParams(text)), [text])
   const shown = useDeferredValue(useMemo(() => filtered(rows, filters), [rows, filters]))
-  const columns = useColumns(namespace)
+  const columns = useColumns(
+    namespace,
+    useMemo(() => rows.some((row) => row.lanes.length > 0), [rows]),
+  )
   return (
     <Page
       title={t.title}
@@ -105,10 +109,14 @@ export default function Services() {
   )
 }
 
+type Texts = (typeof texts)['en']
+
 const worst = { unavailable: 0, degraded: 1, healthy: 2, empty: 3, signals: 4 }
 
-function useColumns(namespace: string): Column<ServiceRow>[] {
+/** On a phone, what an emergency needs: how it is, and how it goes. A fleet without lanes has no column of dashes. */
+function useColumns(namespace: string, lanes: boolean): Column<ServiceRow>[] {
   const t = useMessages(texts)
+  const wide = Grid.useBreakpoint().md !== false
   return useMemo<Column<ServiceRow>[]>(
     () => [
       {
@@ -126,23 +134,15 @@ function useColumns(namespace: string): Column<ServiceRow>[] {
       {
         key: 'state',
         title: t.state,
-        width: 216,
+        width: wide ? 176 : 88,
         compare: (a, b) => worst[a.state] - worst[b.state] || b.counts.lost - a.counts.lost,
         render: (row) => <HealthCell row={row} />,
       },
-      { key: 'versions', title: t.versions, width: '1fr', render: (row) => <Words values={row.versions} /> },
-      { key: 'lanes', title: t.lanes, width: '1fr', render: (row) => <Words values={row.lanes} /> },
-      { key: 'protocols', title: t.protocols, width: 96, render: (row) => <Words values={row.protocols} /> },
-      {
-        key: 'trend',
-        title: t.trend,
-        width: 112,
-        render: (row) => row.trend && <Sparkline values={row.trend} width={104} height={24} />,
-      },
+      ...(wide ? described(t, lanes) : []),
       {
         key: 'rate',
         title: t.rate,
-        width: 80,
+        width: 72,
         align: 'right',
         compare: (a, b) => (a.figures?.rate ?? -1) - (b.figures?.rate ?? -1),
         render: (row) => rate(row.figures?.rate),
@@ -150,7 +150,7 @@ function useColumns(namespace: string): Column<ServiceRow>[] {
       {
         key: 'errors',
         title: t.errors,
-        width: 72,
+        width: 64,
         align: 'right',
         compare: (a, b) => (errorShare(a.figures) ?? -1) - (errorShare(b.figures) ?? -1),
         render: (row) => (
@@ -168,9 +168,35 @@ function useColumns(namespace: string): Column<ServiceRow>[] {
         render: (row) => duration(row.figures?.p99),
       },
     ],
-    [t, namespace],
+    [t, namespace, lanes, wide],
   )
 }
+
+const described = (t: Texts, lanes: boolean): Column<ServiceRow>[] => [
+  { key: 'versions', title: t.versions, width: '1fr', render: (row) => <Words values={row.versions} /> },
+  ...(lanes
+    ? [
+        {
+          key: 'lanes',
+          title: t.lanes,
+          width: '1fr',
+          render: (row) => <Words values={row.lanes} />,
+        } satisfies Column<ServiceRow>,
+      ]
+    : []),
+  { key: 'protocols', title: t.protocols, width: 88, render: (row) => <Words values={row.protocols} /> },
+  {
+    key: 'trend',
+    title: t.trend,
+    width: 104,
+    render: (row) =>
+      row.trend && (
+        <span className="g-services-trend">
+          <Sparkline values={row.trend} width={96} height={24} />
+        </span>
+      ),
+  },
+]
 
 const secondsOf = (row: ServiceRow) =>
   row.figures?.p99 ? Number(row.figures.p99.seconds) + row.figures.p99.nanos / 1e9 : -1

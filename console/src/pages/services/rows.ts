@@ -1,7 +1,7 @@
 import type { Instance, Service } from '@/api/gen/gantry/v1/instance_pb'
 import type { Figures, ServiceFigure } from '@/api/gen/gantry/v1/topology_pb'
 import type { RangeAnswer } from '@/api/prometheus'
-import { stateOf } from '@/ui/StateTag'
+import { stateOf } from '@/ui/states'
 
 /** What can be said of a service in one word; `signals` sends signals and is not registered. */
 export type ServiceState = 'healthy' | 'degraded' | 'unavailable' | 'empty' | 'signals'
