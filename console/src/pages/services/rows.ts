@@ -37,7 +37,7 @@ export interface ServiceRow {
   trend?: (number | null)[]
 }
 
-export function stateOfService(service: Pick<Service, 'instances' | 'available'>): ServiceState {
+export function stateOfService(service: Pick<Service, 'instances' | 'available'>): Exclude<ServiceState, 'signals'> {
   if (service.instances === 0) return 'empty'
   if (service.available === 0) return 'unavailable'
   return service.available < service.instances ? 'degraded' : 'healthy'
