@@ -47,4 +47,5 @@ export const pages: readonly PageEntry[] = [
   { path: 'overview', noun: 'overview', menu: 'overview', load: () => import('@/pages/overview') },
   { path: 'services', noun: 'instances', menu: 'services', load: () => import('@/pages/services') },
   { path: 'services/:service', noun: 'instances', load: () => import('@/pages/service') },
+  { path: 'map', noun: 'instances', menu: 'map', load: () => import('@/pages/map') },
 ]
