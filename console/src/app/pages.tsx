@@ -48,4 +48,5 @@ export const pages: readonly PageEntry[] = [
   { path: 'services', noun: 'instances', menu: 'services', load: () => import('@/pages/services') },
   { path: 'services/:service', noun: 'instances', load: () => import('@/pages/service') },
   { path: 'map', noun: 'instances', menu: 'map', load: () => import('@/pages/map') },
+  { path: 'errors', noun: 'signals', menu: 'errors', load: () => import('@/pages/errors') },
 ]

@@ -183,7 +183,7 @@ function Map(props: MapViewProps) {
         nodesFocusable
         disableKeyboardA11y
         zoomOnDoubleClick={false}
-        proOptions={{ hideAttribution: true }}
+        attributionPosition="bottom-center"
         onMoveStart={() => moving(true)}
         onMoveEnd={() => moving(false)}
         onNodeClick={(_, node) => onSelect(node.id)}

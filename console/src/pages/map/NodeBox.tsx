@@ -37,7 +37,7 @@ export const nodeIcons: Record<NodeType, ReactNode> = {
 // Kinds are told by outline as well as by icon.
 const outlines: Record<NodeType, string> = {
   service: `M7 1H${w - 7}Q${w - 1} 1 ${w - 1} 7V${h - 7}Q${w - 1} ${h - 1} ${w - 7} ${h - 1}H7Q1 ${h - 1} 1 ${h - 7}V7Q1 1 7 1Z`,
-  database: `M1 7C1 -1 ${w - 1} -1 ${w - 1} 7V${h - 7}C${w - 1} ${h + 1} 1 ${h + 1} 1 ${h - 7}ZM1 7C1 14 ${w - 1} 14 ${w - 1} 7`,
+  database: `M1 5C1 0 ${w - 1} 0 ${w - 1} 5V${h - 5}C${w - 1} ${h} 1 ${h} 1 ${h - 5}ZM1 5C1 10 ${w - 1} 10 ${w - 1} 5`,
   cache: `M13 1H${w - 13}L${w - 1} ${h / 2}L${w - 13} ${h - 1}H13L1 ${h / 2}Z`,
   queue: `M13 1H${w - 1}L${w - 13} ${h - 1}H1Z`,
   external: `M12 1H${w - 1}V${h - 12}L${w - 12} ${h - 1}H1V12Z`,

@@ -10,7 +10,7 @@ const labelledEdges = 120
 export function place(shape: Shape): Places {
   if (shape.nodes.length > dagreNodes || shape.edges.length > dagreEdges) return layered(shape)
   const graph = new Graph()
-  graph.setGraph({ rankdir: 'LR', nodesep: 32, edgesep: 16, ranksep: 56, marginx: 0, marginy: 0 })
+  graph.setGraph({ rankdir: 'LR', nodesep: 28, edgesep: 16, ranksep: 24, marginx: 0, marginy: 0 })
   const label = shape.edges.length <= labelledEdges ? { width: 72, height: 20, labelpos: 'c' as const } : {}
   for (const id of shape.nodes) graph.setNode(id, { width: nodeWidth, height: nodeHeight })
   for (const edge of shape.edges) if (edge.source !== edge.target) graph.setEdge(edge.source, edge.target, { ...label })

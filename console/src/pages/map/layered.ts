@@ -18,7 +18,7 @@ export interface Places {
   routes: Record<string, Point[]>
 }
 
-export const nodeWidth = 176
+export const nodeWidth = 184
 export const nodeHeight = 48
 const columnStep = nodeWidth + 40
 const layerGap = 96

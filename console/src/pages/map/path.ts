@@ -30,9 +30,14 @@ export function drawn(
     }
   }
   if (route && route.length > 1) {
-    let path = `M${route[0]!.x} ${route[0]!.y}`
-    for (let i = 1; i < route.length; i++) path += curve(route[i - 1]!, route[i]!, (route[i]!.x - route[i - 1]!.x) / 2)
-    return { path, label: route[Math.floor(route.length / 2)]! }
+    const middle = route.slice(1, -1)
+    const label = route[Math.floor(route.length / 2)]!
+    // Forwards it begins and ends where the others do; backwards where the layout says, or it would cross its own nodes.
+    const through = targetX > sourceX ? [{ x: sourceX, y: sourceY }, ...middle, { x: targetX, y: targetY }] : [...route]
+    let path = `M${through[0]!.x} ${through[0]!.y}`
+    for (let i = 1; i < through.length; i++)
+      path += curve(through[i - 1]!, through[i]!, (through[i]!.x - through[i - 1]!.x) / 2)
+    return { path, label }
   }
   const from = { x: sourceX, y: sourceY }
   const to = { x: targetX, y: targetY }

@@ -1,0 +1,81 @@
+// @ts-nocheck: it speaks with a page, whose types are not those of Node.
+// Measures how smoothly the map moves with 300 nodes and 1,000 edges: `node scripts/map-frames.mjs http://127.0.0.1:8848` against a server (or `npm run dev`) that
+// needs no sign-in. The graph is made up here; everything else is the real page in Debian's Chromium.
+import { createRequire } from 'node:module'
+import { createServer } from 'vite'
+
+const { chromium } = createRequire(import.meta.url)('playwright-core')
+const [address = 'http://127.0.0.1:8848', query = '', picture = ''] = process.argv.slice(2)
+const vite = await createServer({
+  cacheDir: 'node_modules/.vite-frames',
+  server: { middlewareMode: true, hmr: false, ws: false },
+  logLevel: 'error',
+  optimizeDeps: { noDiscovery: true },
+})
+const { largeTopology } = await vite.ssrLoadModule('/src/pages/map/fixture.ts')
+await vite.close()
+const body = JSON.stringify(largeTopology(300, 1000))
+
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+  args: ['--no-sandbox'],
+})
+const page = await browser.newPage({ viewport: { width: 1280, height: 800 } })
+await page.route('**/gantry.v1.TopologyService/Topology', (route) =>
+  route.fulfill({ contentType: 'application/json', body }),
+)
+
+const began = Date.now()
+await page.goto(`${address}/console/default/map?${query}`, { timeout: 120_000 })
+await page.waitForSelector('.react-flow__node', { timeout: 120_000 })
+console.log(`places after ${Date.now() - began} ms`)
+await page.waitForTimeout(4000)
+
+/** The times between frames while something goes on. */
+async function frames(what, act) {
+  await page.evaluate(() => {
+    const times = (globalThis.frameTimes = [])
+    globalThis.counting = true
+    const tick = (now) => {
+      times.push(now)
+      if (globalThis.counting) requestAnimationFrame(tick)
+    }
+    requestAnimationFrame(tick)
+  })
+  await act()
+  const times = await page.evaluate(() => {
+    globalThis.counting = false
+    return globalThis.frameTimes
+  })
+  const gaps = times.slice(1).map((at, i) => at - times[i])
+  gaps.sort((a, b) => a - b)
+  const at = (q) => (gaps[Math.min(gaps.length - 1, Math.floor(q * gaps.length))] ?? 0).toFixed(1)
+  console.log(`${what}: ${gaps.length} frames, p50 ${at(0.5)} ms, p95 ${at(0.95)} ms, longest ${at(1)} ms`)
+}
+
+const box = await page.locator('.g-map').boundingBox()
+const middle = { x: box.x + box.width / 2, y: box.y + 12 }
+await frames('at rest', () => page.waitForTimeout(2000))
+await frames('panning', async () => {
+  await page.mouse.move(middle.x, middle.y)
+  await page.mouse.down()
+  for (let i = 0; i < 120; i++) {
+    await page.mouse.move(middle.x + Math.sin(i / 10) * 200, middle.y + (1 - Math.cos(i / 10)) * 100)
+    await page.waitForTimeout(16)
+  }
+  await page.mouse.up()
+})
+await frames('zooming', async () => {
+  for (let i = 0; i < 40; i++) {
+    await page.mouse.wheel(0, i < 20 ? -60 : 60)
+    await page.waitForTimeout(32)
+  }
+})
+console.log(
+  await page.evaluate(
+    () =>
+      `${document.querySelectorAll('.react-flow__node').length} nodes, ${document.querySelectorAll('.react-flow__edge').length} edges drawn`,
+  ),
+)
+if (picture) await page.screenshot({ path: picture })
+await browser.close()
