@@ -12,15 +12,16 @@ const domains = 'loan risk fund account ledger card fraud notice report customer
 export function largeTopology(nodes = 300, edges = 1000, seed = 7) {
   const random = chance(seed)
   const pick = <T>(list: readonly T[]) => list[Math.floor(random() * list.length)]!
+  const text = (ms: number) => `${(ms / 1000).toFixed(6)}s`
   const figures = (rate: number, share: number, ms: number) => ({
     calls: String(Math.round(rate * 300)),
     failed: String(Math.round(rate * 300 * share)),
     rate,
-    mean: `${ms / 1000}s`,
-    p50: `${ms / 1000}s`,
-    p95: `${(ms * 3) / 1000}s`,
-    p99: `${(ms * 6) / 1000}s`,
-    max: `${(ms * 10) / 1000}s`,
+    mean: text(ms),
+    p50: text(ms),
+    p95: text(ms * 3),
+    p99: text(ms * 6),
+    max: text(ms * 10),
   })
   const layers: { name: string; type: string }[][] = [[{ name: 'user', type: 'user' }], [], [], [], [], []]
   for (let i = 1; i < nodes; i++) {
