@@ -13,9 +13,11 @@ export interface DiffProps {
   /** What the two are, such as "version 3". */
   beforeName?: string
   afterName?: string
+  /** Beside each other, or one below the other; by default what fits. */
+  layout?: 'split' | 'unified'
 }
 
-/** Two texts beside each other, on a phone one below the other; what is the same is folded. */
+/** Two texts beside each other, on a phone one text with what was taken out and put in; what is the same is folded. */
 export function Diff(props: DiffProps) {
   const t = useMessages(texts).diff
   if (props.before === props.after) return <p className="g-secondary">{t.same}</p>

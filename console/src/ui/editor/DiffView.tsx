@@ -8,7 +8,7 @@ import { common } from './setup'
 
 const narrow = 720
 
-export default function DiffView({ before, after, format, beforeName, afterName }: DiffProps) {
+export default function DiffView({ before, after, format, beforeName, afterName, layout }: DiffProps) {
   const place = useRef<HTMLDivElement>(null)
   const dark = useDark()
   useEffect(() => {
@@ -17,7 +17,7 @@ export default function DiffView({ before, after, format, beforeName, afterName 
     const named = (name: string | undefined) => EditorView.contentAttributes.of({ 'aria-label': name ?? '' })
     const collapseUnchanged = { margin: 3, minSize: 6 }
     const view =
-      parent.clientWidth < narrow
+      layout === 'unified' || (layout === undefined && parent.clientWidth < narrow)
         ? new EditorView({
             parent,
             doc: after,
@@ -34,7 +34,7 @@ export default function DiffView({ before, after, format, beforeName, afterName 
             collapseUnchanged,
           })
     return () => view.destroy()
-  }, [before, after, format, dark, beforeName, afterName])
+  }, [before, after, format, dark, beforeName, afterName, layout])
   return (
     <div className="g-diff">
       <div className="g-diff-names g-secondary">

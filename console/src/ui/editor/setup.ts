@@ -1,10 +1,11 @@
 import { json } from '@codemirror/lang-json'
 import { yaml } from '@codemirror/lang-yaml'
-import { HighlightStyle, syntaxHighlighting } from '@codemirror/language'
+import { HighlightStyle, StreamLanguage, syntaxHighlighting } from '@codemirror/language'
 import type { Extension } from '@codemirror/state'
 import { EditorView } from '@codemirror/view'
 import { tags } from '@lezer/highlight'
 import { styleNonce } from '@/app/nonce'
+import { properties, toml, xml } from './streams'
 
 const highlight = HighlightStyle.define([
   { tag: [tags.propertyName, tags.definition(tags.propertyName)], color: 'var(--g-link)' },
@@ -13,11 +14,19 @@ const highlight = HighlightStyle.define([
   { tag: tags.comment, color: 'var(--g-text-secondary)', fontStyle: 'italic' },
 ])
 
+const languages: Record<string, () => Extension> = {
+  json,
+  yaml,
+  properties: () => StreamLanguage.define(properties),
+  toml: () => StreamLanguage.define(toml),
+  xml: () => StreamLanguage.define(xml),
+}
+
 /** What every editor and diff of the console has: the language, colours of the theme, and the nonce for its styles. */
 export function common(format: string, dark: boolean): Extension {
   const nonce = styleNonce()
   return [
-    format === 'json' ? json() : format === 'yaml' ? yaml() : [],
+    languages[format]?.() ?? [],
     syntaxHighlighting(highlight),
     nonce ? EditorView.cspNonce.of(nonce) : [],
     EditorView.theme(
