@@ -49,4 +49,6 @@ export const pages: readonly PageEntry[] = [
   { path: 'services/:service', noun: 'instances', load: () => import('@/pages/service') },
   { path: 'map', noun: 'instances', menu: 'map', load: () => import('@/pages/map') },
   { path: 'errors', noun: 'signals', menu: 'errors', load: () => import('@/pages/errors') },
+  { path: 'documents', noun: 'releases', menu: 'documents', load: () => import('@/pages/documents') },
+  { path: 'documents/:kind/:name', noun: 'releases', load: () => import('@/pages/document') },
 ]

@@ -1,0 +1,196 @@
+import { FolderOpenOutlined, UploadOutlined } from '@ant-design/icons'
+import { Alert, Button, Input, Modal, Radio } from 'antd'
+import { useEffect, useRef, useState } from 'react'
+import { Role } from '@/api/gen/gantry/v1/access_pb'
+import { explain } from '@/app/errors'
+import { useMessages } from '@/app/i18n'
+import { useSession } from '@/app/session'
+import { commandText } from '@/ui/commands'
+import { StateTag } from '@/ui/StateTag'
+import { VirtualTable, type Column } from '@/ui/VirtualTable'
+import { texts as documentTexts } from '../document/messages'
+import { inOrder, judge, publish, readFiles, type Item } from './importing'
+import type { ManifestError } from './manifest'
+import { texts } from './messages'
+
+/** Reads manifests, says what each would change, and publishes them: all are validated before the first is stored. */
+export default function ImportDialog({ namespace, close }: { namespace: string; close: () => void }) {
+  const t = useMessages(texts).importDialog
+  const act = useMessages(documentTexts).act
+  const session = useSession()
+  const mayRelease = session.can(Role.RELEASER, namespace)
+  const [items, setItems] = useState<readonly Item[]>([])
+  const [errors, setErrors] = useState<readonly ManifestError[]>([])
+  const [release, setRelease] = useState(false)
+  const [message, setMessage] = useState('')
+  const [stage, setStage] = useState<'choose' | 'judging' | 'ready' | 'publishing' | 'done'>('choose')
+  const files = useRef<HTMLInputElement>(null)
+  const folder = useRef<HTMLInputElement>(null)
+  const ended = useRef(new AbortController())
+  useEffect(() => {
+    const controller = (ended.current = new AbortController())
+    return () => controller.abort()
+  }, [])
+  useEffect(() => folder.current?.setAttribute('webkitdirectory', ''), [])
+  const take = async (list: FileList | null) => {
+    if (!list || list.length === 0) return
+    setStage('judging')
+    const read = await readFiles([...list], namespace)
+    setErrors(read.errors)
+    setItems(read.items)
+    const judged = await judge(read.items, ended.current.signal, setItems)
+    if (ended.current.signal.aborted) return
+    setItems(judged)
+    setStage('ready')
+  }
+  const wrong = errors.length + items.filter((item) => item.verdict === 'invalid').length
+  const todo = items.filter(
+    (item) => item.verdict === 'new' || item.verdict === 'changed' || (release && item.verdict === 'unreleased'),
+  )
+  const run = async () => {
+    setStage('publishing')
+    await publish(inOrder(items), { message, release }, ended.current.signal, setItems)
+    if (!ended.current.signal.aborted) setStage('done')
+  }
+  const columns: Column<Item>[] = [
+    {
+      key: 'name',
+      title: t.document,
+      width: '2fr',
+      render: ({ manifest }) => `${manifest.ref.kind}/${manifest.ref.name}`,
+    },
+    {
+      key: 'verdict',
+      title: t.verdict,
+      width: 152,
+      render: ({ verdict }) => (
+        <StateTag
+          state={
+            (
+              {
+                judging: 'starting',
+                new: 'pending',
+                changed: 'pending',
+                unreleased: 'pending',
+                unchanged: 'inactive',
+                invalid: 'failed',
+                done: 'success',
+                failed: 'failed',
+              } as const
+            )[verdict]
+          }
+        >
+          {t.verdicts[verdict]}
+        </StateTag>
+      ),
+    },
+    {
+      key: 'why',
+      title: t.why,
+      width: '3fr',
+      render: ({ manifest, error }) => {
+        if (error === undefined) return <span className="g-secondary">{`${manifest.file}:${manifest.line}`}</span>
+        const said = explain(error)
+        const text = [said.field, said.line && t.line(said.line), said.message].filter(Boolean).join(': ')
+        return (
+          <span className="g-danger" title={[text, said.hint].filter(Boolean).join('\n')}>
+            {text}
+          </span>
+        )
+      },
+    },
+  ]
+  const pick = (
+    <div className="g-toolbar">
+      <Button icon={<UploadOutlined />} onClick={() => files.current?.click()}>
+        {t.files}
+      </Button>
+      <Button icon={<FolderOpenOutlined />} onClick={() => folder.current?.click()}>
+        {t.folder}
+      </Button>
+      <input
+        ref={files}
+        type="file"
+        multiple
+        accept=".yaml,.yml,.json"
+        hidden
+        aria-label={t.files}
+        onChange={(event) => void take(event.target.files)}
+      />
+      <input
+        ref={folder}
+        type="file"
+        hidden
+        aria-label={t.folder}
+        onChange={(event) => void take(event.target.files)}
+      />
+    </div>
+  )
+  return (
+    <Modal
+      open
+      width={880}
+      title={t.title(namespace)}
+      okText={stage === 'done' ? t.close : release ? t.runAndRelease(todo.length) : t.run(todo.length)}
+      cancelText={t.cancel}
+      confirmLoading={stage === 'publishing' || stage === 'judging'}
+      okButtonProps={{ disabled: stage !== 'done' && (stage !== 'ready' || wrong > 0 || todo.length === 0) }}
+      onOk={() => (stage === 'done' ? close() : void run())}
+      onCancel={close}
+    >
+      <div className="g-documents-form">
+        <p>{t.text}</p>
+        {pick}
+        {errors.map((error) => (
+          <Alert
+            key={`${error.file}:${error.line}`}
+            type="error"
+            showIcon
+            title={`${error.file}:${error.line}`}
+            description={t.refusals[error.why](error.what)}
+          />
+        ))}
+        {items.length > 0 && (
+          <>
+            <VirtualTable
+              label={t.documents}
+              rows={items}
+              columns={columns}
+              rowKey={({ manifest }) => `${manifest.file}:${manifest.line}:${manifest.ref.kind}/${manifest.ref.name}`}
+              height={320}
+            />
+            {stage === 'ready' && wrong > 0 && <Alert type="warning" showIcon title={t.allOrNone(wrong)} />}
+            <Radio.Group
+              aria-label={t.then}
+              value={release ? 'release' : 'draft'}
+              onChange={(event) => setRelease(event.target.value === 'release')}
+              options={[
+                { value: 'draft', label: t.asDraft },
+                { value: 'release', label: mayRelease ? t.andRelease : t.andReleaseNeeds, disabled: !mayRelease },
+              ]}
+            />
+            <label>
+              {act.message}
+              <Input
+                value={message}
+                maxLength={1000}
+                placeholder={act.messageHint}
+                onChange={(event) => setMessage(event.target.value)}
+              />
+            </label>
+          </>
+        )}
+        <code className="g-documents-command g-break">
+          {commandText([
+            'import',
+            'FOLDER/',
+            '-n',
+            namespace,
+            release ? '' : '--draft',
+            ...(message ? ['--message', message] : []),
+          ])}
+        </code>
+      </div>
+    </Modal>
+  )
+}

@@ -1,0 +1,292 @@
+import {
+  CaretDownOutlined,
+  CaretRightOutlined,
+  DownloadOutlined,
+  LockOutlined,
+  PlusOutlined,
+  UploadOutlined,
+} from '@ant-design/icons'
+import { Button, Checkbox, Input, Segmented, Select, Tooltip } from 'antd'
+import { useQuery } from '@tanstack/react-query'
+import { lazy, Suspense, useDeferredValue, useMemo, useState } from 'react'
+import { useNavigate, useSearchParams } from 'react-router'
+import { Role } from '@/api/gen/gantry/v1/access_pb'
+import type { Document } from '@/api/gen/gantry/v1/release_pb'
+import { releases } from '@/api/clients'
+import { key } from '@/api/keys'
+import { readAll } from '@/api/paged'
+import { useMessages } from '@/app/i18n'
+import { useNamespace } from '@/app/namespace'
+import { PageLink } from '@/app/PageLink'
+import { paths } from '@/app/paths'
+import { useSession } from '@/app/session'
+import { Answer } from '@/ui/Answer'
+import { Empty } from '@/ui/Empty'
+import { dateOf } from '@/ui/format'
+import { Page } from '@/ui/Page'
+import { Ago } from '@/ui/Time'
+import { VirtualTable, type Column } from '@/ui/VirtualTable'
+import { texts as words } from '../document/messages'
+import { Phase } from '../document/Phase'
+import { phaseOf, type Phase as PhaseWord } from '../document/reference'
+import { CreateDialog } from './CreateDialog'
+import { LastChange, Running } from './cells'
+import { texts } from './messages'
+import { matchesFilter, rowsOf, type Row } from './tree'
+import './documents.css'
+
+const ExportDialog = lazy(() => import('./ExportDialog'))
+const ImportDialog = lazy(() => import('./ImportDialog'))
+
+const pageSize = 1000
+const phases: readonly PhaseWord[] = ['staged', 'newer', 'draft', 'released', 'deleted']
+
+/** All documents of a namespace: what is in force, what waits, what is under way. */
+export default function Documents() {
+  const t = useMessages(texts)
+  const phaseWords = useMessages(words).phase
+  const namespace = useNamespace()
+  const navigate = useNavigate()
+  const session = useSession()
+  const mayPublish = session.can(Role.DEVELOPER, namespace)
+  const [parameters, setParameters] = useSearchParams()
+  const [dialog, setDialog] = useState<'create' | 'export' | 'import'>()
+  const search = parameters.get('q') ?? ''
+  const kind = parameters.get('kind') ?? ''
+  const phase = parameters.get('state') ?? ''
+  const deleted = parameters.get('deleted') === '1' || phase === 'deleted'
+  const flat = parameters.get('view') === 'list'
+  const closedText = parameters.get('closed') ?? ''
+  const closed = useMemo(() => new Set(closedText ? closedText.split(',').map(decodeURIComponent) : []), [closedText])
+  const set = (change: Record<string, string>) =>
+    setParameters(
+      (before) => {
+        for (const [name, value] of Object.entries(change)) {
+          if (value) before.set(name, value)
+          else before.delete(name)
+        }
+        return before
+      },
+      { replace: true },
+    )
+  const list = useQuery({
+    queryKey: key('documents', namespace, 'all', deleted),
+    queryFn: ({ signal }) =>
+      readAll(
+        (pageToken) => releases.list({ namespace, includeDeleted: deleted, pageSize, pageToken }, { signal }),
+        (page) => page.documents,
+      ),
+  })
+  const sought = useDeferredValue(search)
+  const found = useMemo(
+    () => (list.data ?? []).filter((document) => matchesFilter(document, { search: sought, kind, phase })),
+    [list.data, sought, kind, phase],
+  )
+  const kinds = useMemo(() => [...new Set((list.data ?? []).map((one) => one.ref?.kind ?? ''))].sort(), [list.data])
+  const rows = useMemo<Row[]>(
+    () =>
+      flat
+        ? found.map((document) => ({
+            type: 'document',
+            id: `${document.ref?.kind}/${document.ref?.name}`,
+            label: `${document.ref?.kind}/${document.ref?.name}`,
+            depth: 0,
+            document,
+          }))
+        : // What was searched for is shown, closed or not.
+          rowsOf(found, sought ? new Set() : closed),
+    [found, flat, closed, sought],
+  )
+  const toggle = (row: Row & { type: 'group' }) => {
+    const next = new Set(closed)
+    if (row.open) next.add(row.id)
+    else next.delete(row.id)
+    set({ closed: [...next].map(encodeURIComponent).join(',') })
+  }
+  const open = (row: Row) =>
+    row.type === 'group'
+      ? toggle(row)
+      : void navigate(paths.document(namespace, row.document.ref?.kind ?? '', row.document.ref?.name ?? ''))
+  const of = <T,>(row: Row, value: (document: Document) => T) => (row.type === 'document' ? value(row.document) : null)
+  const by = (compare: (a: Document, b: Document) => number) =>
+    flat
+      ? (a: Row, b: Row) => (a.type === 'document' && b.type === 'document' ? compare(a.document, b.document) : 0)
+      : undefined
+  const columns: Column<Row>[] = [
+    {
+      key: 'name',
+      title: t.name,
+      width: '3fr',
+      compare: flat ? (a, b) => (a.id < b.id ? -1 : 1) : undefined,
+      render: (row) => <Name row={row} namespace={namespace} toggle={toggle} />,
+    },
+    {
+      key: 'state',
+      title: t.state,
+      width: 240,
+      compare: by((a, b) => phases.indexOf(phaseOf(a)) - phases.indexOf(phaseOf(b))),
+      render: (row) => of(row, (document) => <Phase document={document} detailed />),
+    },
+    {
+      key: 'running',
+      title: t.running,
+      width: 160,
+      render: (row) => of(row, (document) => <Running document={document} />),
+    },
+    {
+      key: 'changed',
+      title: t.changed,
+      width: 112,
+      compare: by((a, b) => Number((b.updatedAt?.seconds ?? 0n) - (a.updatedAt?.seconds ?? 0n))),
+      render: (row) => of(row, (document) => <Ago at={dateOf(document.updatedAt)} />),
+    },
+    {
+      key: 'last',
+      title: t.last,
+      width: '2fr',
+      render: (row) => of(row, (document) => <LastChange document={document} />),
+    },
+  ]
+  return (
+    <Page
+      title={t.title}
+      views="documents"
+      actions={
+        <>
+          <Button icon={<DownloadOutlined />} onClick={() => setDialog('export')}>
+            {t.export}
+          </Button>
+          <Tooltip title={mayPublish ? '' : t.needsDeveloper}>
+            <Button icon={<UploadOutlined />} disabled={!mayPublish} onClick={() => setDialog('import')}>
+              {t.import}
+            </Button>
+          </Tooltip>
+          <Tooltip title={mayPublish ? '' : t.needsDeveloper}>
+            <Button type="primary" icon={<PlusOutlined />} disabled={!mayPublish} onClick={() => setDialog('create')}>
+              {t.create}
+            </Button>
+          </Tooltip>
+        </>
+      }
+      same={{
+        command: ['get', kind, '-n', namespace, ...(search ? ['--search', search] : []), deleted ? '--deleted' : ''],
+        call: {
+          method: 'gantry.v1.ReleaseService/List',
+          message: {
+            namespace,
+            ...(kind ? { kind } : {}),
+            ...(search ? { search } : {}),
+            ...(deleted ? { includeDeleted: true } : {}),
+          },
+        },
+      }}
+    >
+      <div className="g-toolbar g-documents-filter" role="search">
+        <Input.Search
+          className="g-documents-search"
+          allowClear
+          value={search}
+          maxLength={200}
+          placeholder={t.search}
+          aria-label={t.search}
+          onChange={(event) => set({ q: event.target.value })}
+        />
+        <Select
+          aria-label={t.kind}
+          value={kind}
+          popupMatchSelectWidth={false}
+          options={[{ value: '', label: t.allKinds }, ...kinds.map((one) => ({ value: one, label: one }))]}
+          onChange={(value) => set({ kind: value })}
+        />
+        <Select
+          aria-label={t.state}
+          value={phase}
+          popupMatchSelectWidth={false}
+          options={[
+            { value: '', label: t.allStates },
+            ...phases.map((one) => ({ value: one, label: phaseWords[one] })),
+          ]}
+          onChange={(value) => set({ state: value })}
+        />
+        <Segmented
+          aria-label={t.view}
+          value={flat ? 'list' : 'tree'}
+          options={[
+            { value: 'tree', label: t.tree },
+            { value: 'list', label: t.list },
+          ]}
+          onChange={(value) => set({ view: value === 'list' ? 'list' : '' })}
+        />
+        <Checkbox
+          checked={deleted}
+          onChange={(event) =>
+            set({ deleted: event.target.checked ? '1' : '', ...(phase === 'deleted' ? { state: '' } : {}) })
+          }
+        >
+          {t.deleted}
+        </Checkbox>
+        <span className="g-secondary g-grow g-right" role="status">
+          {list.data && t.count(found.length, list.data.length)}
+        </span>
+      </div>
+      <section className="g-panel" aria-label={t.title}>
+        <Answer query={list} count={8}>
+          {(all) =>
+            all.length === 0 ? (
+              <Empty title={t.none}>{t.noneText}</Empty>
+            ) : (
+              <VirtualTable
+                key={flat ? 'list' : 'tree'}
+                label={t.title}
+                rows={rows}
+                columns={columns}
+                rowKey={(row) => `${row.type}:${row.id}`}
+                onOpen={open}
+                height="min(76dvh, 960px)"
+                empty={<Empty title={t.noMatch}>{t.noMatchText}</Empty>}
+              />
+            )
+          }
+        </Answer>
+      </section>
+      {dialog === 'create' && <CreateDialog namespace={namespace} kinds={kinds} close={() => setDialog(undefined)} />}
+      <Suspense>
+        {dialog === 'export' && <ExportDialog namespace={namespace} kinds={kinds} close={() => setDialog(undefined)} />}
+        {dialog === 'import' && <ImportDialog namespace={namespace} close={() => setDialog(undefined)} />}
+      </Suspense>
+    </Page>
+  )
+}
+
+function Name({
+  row,
+  namespace,
+  toggle,
+}: {
+  row: Row
+  namespace: string
+  toggle: (row: Row & { type: 'group' }) => void
+}) {
+  const t = useMessages(texts)
+  const indent = { paddingInlineStart: row.depth * 20 }
+  if (row.type === 'group')
+    return (
+      <span style={indent}>
+        <button type="button" className="g-documents-group" aria-expanded={row.open} onClick={() => toggle(row)}>
+          <span aria-hidden>{row.open ? <CaretDownOutlined /> : <CaretRightOutlined />}</span> {row.label}{' '}
+          <span className="g-secondary g-num">{row.count}</span>
+        </button>
+      </span>
+    )
+  const { ref, sensitive } = row.document
+  return (
+    <span style={indent} title={`${ref?.kind}/${ref?.name}`}>
+      <PageLink to={paths.document(namespace, ref?.kind ?? '', ref?.name ?? '')}>{row.label}</PageLink>
+      {sensitive && (
+        <Tooltip title={t.sensitive}>
+          <LockOutlined className="g-documents-lock" aria-label={t.sensitive} />
+        </Tooltip>
+      )}
+    </span>
+  )
+}
