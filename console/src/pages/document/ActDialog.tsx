@@ -1,6 +1,6 @@
 import { App, Button, Input, Modal } from 'antd'
 import { useState } from 'react'
-import type { Document, HistoryResponse } from '@/api/gen/gantry/v1/release_pb'
+import type { Document, HistoryResponse, ReleaseResponse } from '@/api/gen/gantry/v1/release_pb'
 import { releases } from '@/api/clients'
 import { explain } from '@/app/errors'
 import { useMessages } from '@/app/i18n'
@@ -25,16 +25,17 @@ interface Plan {
   /** Who gets another version. */
   from: bigint
   to: bigint
-  call: (message: string, expectedRevision: bigint) => Promise<unknown>
+  call: (message: string, expectedRevision: bigint) => Promise<ReleaseResponse>
   flags: string[]
-  /** What does the opposite, and undefined where nothing does. */
-  opposite?: () => Promise<unknown>
+  /** What does the opposite, if the document is still as the act left it; undefined where nothing does. */
+  opposite?: (expectedRevision: bigint | undefined) => Promise<unknown>
 }
 
 function plan(ref: Reference, head: Document, history: HistoryResponse, act: Act): Plan {
   const released = head.releasedVersion
   const staged = head.rollout?.version ?? 0n
-  const back = (version: bigint) => () => releases.rollback({ ref, version })
+  const back = (version: bigint) => (expectedRevision: bigint | undefined) =>
+    releases.rollback({ ref, version, expectedRevision })
   switch (act.verb) {
     case 'release':
       return {
@@ -58,7 +59,8 @@ function plan(ref: Reference, head: Document, history: HistoryResponse, act: Act
         to: released,
         call: (message, expectedRevision) => releases.abort({ ref, message, expectedRevision }),
         flags: [],
-        opposite: () => releases.release({ ref, version: staged, cohort: head.rollout?.cohort }),
+        opposite: (expectedRevision) =>
+          releases.release({ ref, version: staged, cohort: head.rollout?.cohort, expectedRevision }),
       }
     case 'rollback': {
       const to = act.version ?? rollbackTarget(history.entries, history.versions, released) ?? 0n
@@ -67,7 +69,10 @@ function plan(ref: Reference, head: Document, history: HistoryResponse, act: Act
         to,
         call: (message, expectedRevision) => releases.rollback({ ref, version: to, message, expectedRevision }),
         flags: [...(to > 0n ? ['--version', String(to)] : []), '--yes'],
-        opposite: released > 0n ? () => releases.release({ ref, version: released }) : () => releases.delete({ ref }),
+        opposite: (expectedRevision) =>
+          released > 0n
+            ? releases.release({ ref, version: released, expectedRevision })
+            : releases.delete({ ref, expectedRevision }),
       }
     }
     case 'delete':
@@ -116,11 +121,11 @@ export function ActDialog({
     setBusy(true)
     setError(undefined)
     try {
-      await planned.call(message, head.revision)
+      const answer = await planned.call(message, head.revision)
       close()
       const done = t.done[act.verb](nameOf(ref), versions.to)
       const opposite = planned.opposite
-      if (opposite) undo(done, async () => void (await opposite()))
+      if (opposite) undo(done, async () => void (await opposite(answer.document?.revision)))
       else void toast.success(done)
     } catch (failed) {
       setError(failed)

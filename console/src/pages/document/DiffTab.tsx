@@ -44,6 +44,8 @@ export function VersionSelect({
   set: (version: bigint) => void
 }) {
   const t = useMessages(texts)
+  const stateOf = (version: string) =>
+    version === String(released) ? t.phase.released : version === String(staged) ? t.phase.staged : ''
   return (
     <Select
       aria-label={label}
@@ -51,11 +53,13 @@ export function VersionSelect({
       value={String(value)}
       popupMatchSelectWidth={false}
       onChange={(text) => set(BigInt(text))}
+      // In the field the version and its state; the list tells more.
+      labelRender={({ value }) => [t.version(String(value)), stateOf(String(value))].filter(Boolean).join(' · ')}
       options={versions.map((version) => ({
         value: String(version.version),
         label: [
           t.version(String(version.version)),
-          version.version === released ? t.phase.released : version.version === staged ? t.phase.staged : '',
+          stateOf(String(version.version)),
           version.author,
           dateTime(dateOf(version.createdAt)),
         ]

@@ -99,6 +99,9 @@ export function HistoryTab({
                 {t.diff}
               </PageLink>
             )}
+            {mayRelease && !head.rollout && version > head.releasedVersion && head.releasedVersion > 0n && (
+              <PageLink to={withQuery(page, { tab: 'release', version: String(version) })}>{t.release}</PageLink>
+            )}
             {mayRelease && version !== head.releasedVersion && isEarlier(version, head.releasedVersion) && (
               <Button size="small" type="link" onClick={() => ask({ verb: 'rollback', version })}>
                 {t.rollBack}

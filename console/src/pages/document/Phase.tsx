@@ -27,7 +27,7 @@ export function Phase({ document, detailed }: { document: Document; detailed?: b
   return (
     <StateTag state={states[phase]}>
       {t[phase]}
-      {detailed && detail && <span className="g-num"> {detail}</span>}
+      {detailed && detail && <bdi className="g-num"> {detail}</bdi>}
     </StateTag>
   )
 }

@@ -1,4 +1,4 @@
-import { App, Button, Input, Radio, Tooltip } from 'antd'
+import { Button, Input, Radio, Tooltip } from 'antd'
 import { useDeferredValue, useState } from 'react'
 import { useSearchParams } from 'react-router'
 import type { HistoryResponse } from '@/api/gen/gantry/v1/release_pb'
@@ -48,7 +48,6 @@ export function ReleaseTab({
 }) {
   const all = useMessages(texts)
   const t = all.release
-  const { message: toast } = App.useApp()
   const undo = useUndo()
   const [parameters, setParameters] = useSearchParams()
   const head = history.document!
@@ -84,14 +83,18 @@ export function ReleaseTab({
     setBusy(true)
     setError(undefined)
     try {
-      await releases.release({ ref, version, cohort: chosen, message, expectedRevision: head.revision })
+      const answer = await releases.release({ ref, version, cohort: chosen, message, expectedRevision: head.revision })
+      const expectedRevision = answer.document?.revision
       const done = rollout
         ? t.moved(nameOf(ref), cohortWords(chosen))
         : t.started(nameOf(ref), String(version), cohortWords(chosen))
-      if (rollout) undo(done, async () => void (await releases.release({ ref, version, cohort: rollout.cohort })))
-      else undo(done, async () => void (await releases.abort({ ref })))
+      if (rollout)
+        undo(
+          done,
+          async () => void (await releases.release({ ref, version, cohort: rollout.cohort, expectedRevision })),
+        )
+      else undo(done, async () => void (await releases.abort({ ref, expectedRevision })))
       setMessage('')
-      void toast.destroy()
     } catch (failed) {
       setError(failed)
     } finally {

@@ -8,6 +8,7 @@ import {
   VersionSchema,
 } from '@/api/gen/gantry/v1/release_pb'
 import { countBy, progressOf, rollbackTarget } from './history'
+import { problemsOf } from './problems'
 import { rebase } from './rebase'
 import { cohortFlags, cohortOf, cohortWords, formatOfName, phaseOf, textOf, words } from './reference'
 
@@ -121,4 +122,21 @@ test('where both changed the same lines, both stand there', () => {
     text: 'a\n<<<<<<< yours\nmine\n=======\ntheirs\n>>>>>>> version 2\nc',
     conflicts: 1,
   })
+})
+
+test('a refusal as problems: places and fields are said once, and several are told one by one', () => {
+  const said = {
+    code: 'invalid_argument',
+    message: '2 errors',
+    others: [
+      { code: '', message: 'line 10:1: rate: this key is not allowed', field: 'rate', line: 10, column: 1, others: [] },
+      { code: '', message: 'not valid', line: 3, others: [] },
+    ],
+  }
+  expect(problemsOf(said)).toMatchObject([
+    { message: 'this key is not allowed', field: 'rate', line: 10, column: 1 },
+    { message: 'not valid', line: 3 },
+  ])
+  const one = { code: 'invalid_argument', message: 'line 2: bad', line: 2, others: [] }
+  expect(problemsOf(one)).toHaveLength(1)
 })

@@ -19,8 +19,8 @@ export const texts = messages(
     tabs: { content: 'Content', diff: 'Compare', release: 'Release', history: 'History' },
     phase: {
       released: 'released',
-      newer: 'draft above released',
-      newerDetail: (released: string, latest: string) => `${released}, draft ${latest}`,
+      newer: 'new draft',
+      newerDetail: (released: string, latest: string) => `${latest}, released ${released}`,
       draft: 'draft',
       staged: 'staged',
       deleted: 'deleted',
@@ -251,6 +251,7 @@ export const texts = messages(
       before: (version: string) => `before: ${version}`,
       diff: 'Compare',
       rollBack: 'Roll back…',
+      release: 'Release…',
       copyLink: 'Copy link',
       copyLinkOf: (version: string) => `Copy link to version ${version}`,
       actions: {
@@ -278,7 +279,7 @@ export const texts = messages(
     phase: {
       released: '已发布',
       newer: '有新草稿',
-      newerDetail: (released, latest) => `${released}，草稿 ${latest}`,
+      newerDetail: (released, latest) => `${latest}，已发布 ${released}`,
       draft: '草稿',
       staged: '灰度中',
       deleted: '已删除',
@@ -496,6 +497,7 @@ export const texts = messages(
       before: (version) => `之前：${version}`,
       diff: '对比',
       rollBack: '回滚…',
+      release: '发布…',
       copyLink: '复制链接',
       copyLinkOf: (version) => `复制版本 ${version} 的链接`,
       actions: {

@@ -12,13 +12,19 @@ export interface Problem {
   hint?: string
 }
 
+/** Place and field stand beside the message: they are not said twice. */
+function withoutPlace(message: string, field: string | undefined): string {
+  const rest = message.replace(/^line \d+(:\d+)?: /, '')
+  return field && rest.startsWith(`${field}: `) ? rest.slice(field.length + 2) : rest
+}
+
 /** What a refusal says of the text: one problem or, when it names several, each. */
 export function problemsOf(said: Explained): Problem[] {
   // The first of several stands in the head as well.
   const all = said.others.length > 0 && !said.line ? said.others : [said, ...said.others]
   const problems = all.map((one) => ({
     severity: 'error' as const,
-    message: one.message,
+    message: withoutPlace(one.message, one.field),
     field: one.field,
     line: one.line,
     column: one.column,
@@ -34,7 +40,7 @@ export function problemsOf(said: Explained): Problem[] {
 export const warningsOf = (warnings: readonly ErrorMessage[]): Problem[] =>
   warnings.map((warning) => ({
     severity: 'warning',
-    message: warning.message,
+    message: withoutPlace(warning.message, warning.field),
     field: warning.field || undefined,
     line: warning.line || undefined,
     column: warning.column || undefined,

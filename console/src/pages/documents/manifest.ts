@@ -50,7 +50,6 @@ function textSpec(version: Content, text: string | undefined, sensitive: boolean
 
 const indented = (text: string, by: string) => text.replace(/^(?=[^\n])/gm, by)
 
-// eslint-disable-next-line no-control-regex
 const unprintable = /[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]|[\u2028\u2029\ufeff]/u
 const literal = (text: string) => !unprintable.test(text)
 
