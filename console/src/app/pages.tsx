@@ -51,4 +51,5 @@ export const pages: readonly PageEntry[] = [
   { path: 'errors', noun: 'signals', menu: 'errors', load: () => import('@/pages/errors') },
   { path: 'documents', noun: 'releases', menu: 'documents', load: () => import('@/pages/documents') },
   { path: 'documents/:kind/:name', noun: 'releases', load: () => import('@/pages/document') },
+  { path: 'traces', noun: 'signals', menu: 'traces', load: () => import('@/pages/traces') },
 ]

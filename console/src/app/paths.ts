@@ -22,6 +22,7 @@ export const paths = {
   document: (ns: string, kind: string, name: string) => `/${e(ns)}/documents/${e(kind)}/${e(name)}`,
   traces: (ns: string) => `/${e(ns)}/traces`,
   trace: (ns: string, id: string) => `/${e(ns)}/traces/${e(id)}`,
+  compare: (ns: string, left: string, right = '') => withQuery(`/${e(ns)}/traces/compare`, { left, right }),
   errors: (ns: string) => `/${e(ns)}/errors`,
   events: (ns: string) => `/${e(ns)}/events`,
   alerts: (ns: string) => `/${e(ns)}/alerts`,
