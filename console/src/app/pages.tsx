@@ -52,4 +52,5 @@ export const pages: readonly PageEntry[] = [
   { path: 'documents', noun: 'releases', menu: 'documents', load: () => import('@/pages/documents') },
   { path: 'documents/:kind/:name', noun: 'releases', load: () => import('@/pages/document') },
   { path: 'traces', noun: 'signals', menu: 'traces', load: () => import('@/pages/traces') },
+  { path: 'traces/:trace', noun: 'signals', load: () => import('@/pages/trace') },
 ]

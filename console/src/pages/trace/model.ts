@@ -1,3 +1,4 @@
+import type { Timestamp } from '@bufbuild/protobuf/wkt'
 import type { Span } from '@/api/gen/gantry/v1/trace_pb'
 
 // A trace as a tree on one clock. Times are milliseconds from the trace's first moment.
@@ -35,6 +36,10 @@ export interface Trace {
   /** A clock was corrected. */
   shifted: boolean
 }
+
+/** When something happened, in the trace's time. */
+export const offsetOf = (at: Timestamp | undefined, epoch: number): number =>
+  at ? Number(at.seconds) * 1000 - epoch + at.nanos / 1e6 : 0
 
 export const isFailed = (span: Span) => span.outcome === 'failed' || span.status === 'error'
 
