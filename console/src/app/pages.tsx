@@ -53,4 +53,5 @@ export const pages: readonly PageEntry[] = [
   { path: 'documents/:kind/:name', noun: 'releases', load: () => import('@/pages/document') },
   { path: 'traces', noun: 'signals', menu: 'traces', load: () => import('@/pages/traces') },
   { path: 'traces/:trace', noun: 'signals', load: () => import('@/pages/trace') },
+  { path: 'alerts', noun: 'signals', menu: 'alerts', load: () => import('@/pages/alerts') },
 ]

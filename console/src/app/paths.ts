@@ -26,6 +26,7 @@ export const paths = {
   errors: (ns: string) => `/${e(ns)}/errors`,
   events: (ns: string) => `/${e(ns)}/events`,
   alerts: (ns: string) => `/${e(ns)}/alerts`,
+  alert: (ns: string, kind: string, name: string) => `/${e(ns)}/alerts/${e(kind)}/${e(name)}`,
   audit: (ns: string) => `/${e(ns)}/audit`,
   users: (ns: string) => `/${e(ns)}/users`,
   cluster: (ns: string) => `/${e(ns)}/cluster`,
