@@ -11,7 +11,7 @@ import { count, dateOf, seconds } from '@/ui/format'
 import { StateTag } from '@/ui/StateTag'
 import { Ago, Time } from '@/ui/Time'
 import { texts } from './messages'
-import { ownLabels, serviceOf, since, stateWord, type Firing } from './model'
+import { joinChanges, ownLabels, serviceOf, since, stateWord, type Firing } from './model'
 import { Severity } from './Severity'
 
 const firstChanges = 3
@@ -145,10 +145,11 @@ export function Changes({ changes, began }: { changes: readonly AlertChange[]; b
   const t = useMessages(texts)
   const [all, setAll] = useState(false)
   if (changes.length === 0) return null
-  const shown = all ? changes : changes.slice(0, firstChanges)
+  const joined = joinChanges(changes)
+  const shown = all ? joined : joined.slice(0, firstChanges)
   return (
     <ul className="g-alerts-changes" aria-label={t.changes(changes.length)}>
-      {shown.map((change, i) => {
+      {shown.map(({ change, times }, i) => {
         const at = dateOf(change.at)
         return (
           <li key={i}>
@@ -163,14 +164,15 @@ export function Changes({ changes, began }: { changes: readonly AlertChange[]; b
               <span className="g-alerts-kind">{change.kind}</span>{' '}
               {[change.service, change.summary].filter(Boolean).join(' ')}{' '}
               {change.actor && <span className="g-secondary">{change.actor}</span>}
+              {times > 1 && <strong> ×{times}</strong>}
             </span>
           </li>
         )
       })}
-      {changes.length > shown.length && (
+      {joined.length > shown.length && (
         <li>
           <Button type="link" size="small" onClick={() => setAll(true)}>
-            {t.moreChanges(changes.length - shown.length)}
+            {t.moreChanges(joined.length - shown.length)}
           </Button>
         </li>
       )}

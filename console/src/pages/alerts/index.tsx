@@ -1,14 +1,18 @@
 import { Tabs } from 'antd'
-import { useState } from 'react'
+import { useState, type ReactNode } from 'react'
 import { useSearchParams } from 'react-router'
 import { useMessages } from '@/app/i18n'
 import { useNamespace } from '@/app/namespace'
 import { Page } from '@/ui/Page'
 import type { Same } from '@/ui/commands'
+import { HistoryTab } from './HistoryTab'
 import { texts } from './messages'
 import { NowTab } from './NowTab'
 import { useAlertRules } from './queries'
+import { ReceiversTab } from './ReceiversTab'
+import { RulesTab } from './RulesTab'
 import { matchersFor, SilenceDialog } from './SilenceDialog'
+import { SilencesTab } from './SilencesTab'
 import './alerts.css'
 
 const tabs = ['now', 'history', 'rules', 'silences', 'receivers'] as const
@@ -28,7 +32,7 @@ export default function Alerts() {
   const tab = tabs.find((known) => known === search.get('tab')) ?? 'now'
   const list = useAlertRules(namespace)
   const [subject, setSubject] = useState<Subject>()
-  const panes: Record<Tab, React.ReactNode> = {
+  const panes: Record<Tab, ReactNode> = {
     now: (
       <NowTab
         namespace={namespace}
@@ -36,10 +40,16 @@ export default function Alerts() {
         silence={({ rule, alert }) => setSubject({ rule: rule.name, matchers: matchersFor(alert.labels) })}
       />
     ),
-    history: null,
-    rules: null,
-    silences: null,
-    receivers: null,
+    history: <HistoryTab namespace={namespace} rules={list.data?.rules} />,
+    rules: <RulesTab namespace={namespace} list={list} />,
+    silences: (
+      <SilencesTab
+        namespace={namespace}
+        rules={list.data?.rules ?? []}
+        make={() => setSubject({ rule: '', matchers: [] })}
+      />
+    ),
+    receivers: <ReceiversTab namespace={namespace} failures={list.data?.failures ?? []} />,
   }
   return (
     <Page title={t.title} views="alerts" same={sameOf(tab, namespace, search)}>

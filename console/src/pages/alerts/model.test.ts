@@ -2,19 +2,24 @@ import { create } from '@bufbuild/protobuf'
 import { timestampFromDate } from '@bufbuild/protobuf/wkt'
 import { expect, test } from 'vitest'
 import {
+  AlertChangeSchema,
   AlertRuleSchema,
   AlertSchema,
   AlertState,
   AlertTransitionSchema,
   type Alert,
 } from '@/api/gen/gantry/v1/alert_pb'
-import { countStates, filterAlerts, groupAlerts, lanesOf, ownLabels } from './model'
+import { countStates, filterAlerts, groupAlerts, joinChanges, lanesOf, ownLabels } from './model'
 
 const at = (text: string) => new Date(`2026-11-26T${text}:00Z`)
 const stamp = (text: string) => timestampFromDate(at(text))
 
-const alert = (id: string, state: AlertState, labels: Record<string, string>, more: Partial<Pick<Alert, 'firedAt' | 'activeAt' | 'silencedBy'>> = {}) =>
-  create(AlertSchema, { id, state, labels, ...more })
+const alert = (
+  id: string,
+  state: AlertState,
+  labels: Record<string, string>,
+  more: Partial<Pick<Alert, 'firedAt' | 'activeAt' | 'silencedBy'>> = {},
+) => create(AlertSchema, { id, state, labels, ...more })
 
 const rules = [
   create(AlertRuleSchema, {
@@ -105,5 +110,22 @@ test('what has fired all the time has a lane without a transition', () => {
     ['errors', 'loan', [{ state: 'firing', from: at('09:30'), until: at('10:30'), open: true }]],
     ['errors', 'risk', [{ state: 'firing', from: at('09:30'), until: at('10:30'), open: true }]],
     ['slow', 'loan', [{ state: 'firing', from: at('10:00'), until: at('10:30'), open: true }]],
+  ])
+})
+
+test('registrations of a service are one line, releases one each', () => {
+  const change = (kind: string, service = '') => create(AlertChangeSchema, { kind, service })
+  const joined = joinChanges([
+    change('registered', 'loan'),
+    change('registered', 'loan'),
+    change('registered', 'risk'),
+    change('released'),
+    change('released'),
+  ])
+  expect(joined.map(({ change, times }) => [change.service, times])).toEqual([
+    ['loan', 2],
+    ['risk', 1],
+    ['', 1],
+    ['', 1],
   ])
 })

@@ -1,4 +1,10 @@
-import { AlertState, type Alert, type AlertRule, type AlertTransition } from '@/api/gen/gantry/v1/alert_pb'
+import {
+  AlertState,
+  type Alert,
+  type AlertChange,
+  type AlertRule,
+  type AlertTransition,
+} from '@/api/gen/gantry/v1/alert_pb'
 import { dateOf } from '@/ui/format'
 import type { State } from '@/ui/states'
 import type { Span } from '@/ui/timeRange'
@@ -184,3 +190,15 @@ const weight = (lane: Lane) =>
     (sum, bar) => sum + (bar.until.getTime() - bar.from.getTime()) * (bar.state === 'firing' ? 1 : 0.01),
     0,
   )
+
+/** Joins what follows each other of the same kind and service, so that ten registrations do not hide a release. */
+export function joinChanges(changes: readonly AlertChange[]): { change: AlertChange; times: number }[] {
+  const joined: { change: AlertChange; times: number }[] = []
+  for (const change of changes) {
+    const last = joined.at(-1)
+    if (last && change.service && last.change.kind === change.kind && last.change.service === change.service)
+      last.times++
+    else joined.push({ change, times: 1 })
+  }
+  return joined
+}
