@@ -54,4 +54,5 @@ export const pages: readonly PageEntry[] = [
   { path: 'traces', noun: 'signals', menu: 'traces', load: () => import('@/pages/traces') },
   { path: 'traces/:trace', noun: 'signals', load: () => import('@/pages/trace') },
   { path: 'alerts', noun: 'signals', menu: 'alerts', load: () => import('@/pages/alerts') },
+  { path: 'alerts/:kind/:name', noun: 'signals', load: () => import('@/pages/alert') },
 ]
