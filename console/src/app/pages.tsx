@@ -55,4 +55,5 @@ export const pages: readonly PageEntry[] = [
   { path: 'traces/:trace', noun: 'signals', load: () => import('@/pages/trace') },
   { path: 'alerts', noun: 'signals', menu: 'alerts', load: () => import('@/pages/alerts') },
   { path: 'alerts/:kind/:name', noun: 'signals', load: () => import('@/pages/alert') },
+  { path: 'audit', noun: 'administration', menu: 'audit', load: () => import('@/pages/audit') },
 ]
