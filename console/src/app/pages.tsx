@@ -52,8 +52,10 @@ export const pages: readonly PageEntry[] = [
   { path: 'documents', noun: 'releases', menu: 'documents', load: () => import('@/pages/documents') },
   { path: 'documents/:kind/:name', noun: 'releases', load: () => import('@/pages/document') },
   { path: 'traces', noun: 'signals', menu: 'traces', load: () => import('@/pages/traces') },
+  { path: 'traces/compare', noun: 'signals', load: () => import('@/pages/compare') },
   { path: 'traces/:trace', noun: 'signals', load: () => import('@/pages/trace') },
   { path: 'alerts', noun: 'signals', menu: 'alerts', load: () => import('@/pages/alerts') },
   { path: 'alerts/:kind/:name', noun: 'signals', load: () => import('@/pages/alert') },
   { path: 'audit', noun: 'administration', menu: 'audit', load: () => import('@/pages/audit') },
+  { path: 'events', noun: 'signals', menu: 'events', load: () => import('@/pages/events') },
 ]

@@ -38,7 +38,12 @@ export function useChangesBefore(namespace: string, before: Before, from: number
     queryKey: key('changes', namespace, 'before', from, before),
     queryFn: ({ signal }) =>
       events.changes(
-        { namespace, since: timestampFromMs(Math.floor(from) - spans[before]), until: timestampFromMs(Math.ceil(until) + 1), limit: 200 },
+        {
+          namespace,
+          since: timestampFromMs(Math.floor(from) - spans[before]),
+          until: timestampFromMs(Math.ceil(until) + 1),
+          limit: 200,
+        },
         { signal },
       ),
     placeholderData: keepPreviousData,

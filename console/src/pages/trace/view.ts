@@ -37,7 +37,7 @@ export function ticks({ from, to }: View, about: number): number[] {
   const size = 10 ** Math.floor(Math.log10(raw))
   const step = [1, 2, 5, 10].find((n) => n * size >= raw)! * size
   const all: number[] = []
-  for (let i = Math.ceil(from / step - 1e-9); i * step <= to + step * 1e-9; i++) all.push(i * step)
+  for (let i = Math.ceil(from / step - 1e-9) + 0; i * step <= to + step * 1e-9; i++) all.push(i * step)
   return all
 }
 

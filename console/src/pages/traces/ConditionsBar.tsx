@@ -93,6 +93,8 @@ export function ConditionsBar({ namespace, conditions, keys, change }: Props) {
       </Field>
       <Field label={t.attribute} wide>
         <AttributeInput
+          label={t.attribute}
+          placeholder={keys[0] ? `${keys[0].key}=${keys[0].example}` : 'key=value'}
           keys={keys}
           add={([name, value]) =>
             change({ attributes: [...conditions.attributes.filter(([k]) => k !== name), [name, value]] })
@@ -237,9 +239,13 @@ export function Typed({
 }
 
 export function AttributeInput({
+  label,
+  placeholder,
   keys,
   add,
 }: {
+  label: string
+  placeholder: string
   keys: readonly KnownKey[]
   add: (attribute: [key: string, value: string]) => void
 }) {
@@ -274,8 +280,8 @@ export function AttributeInput({
       }}
     >
       <Input
-        aria-label={t.attribute}
-        placeholder={keys[0] ? `${keys[0].key}=${keys[0].example}` : 'key=value'}
+        aria-label={label}
+        placeholder={placeholder}
         status={wrong ? 'error' : undefined}
         title={wrong ? t.attributeBad : undefined}
         maxLength={300}
