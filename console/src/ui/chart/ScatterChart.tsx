@@ -79,8 +79,13 @@ export default function ScatterChart({
                   const y = plot.valToPos(dot.value, 'y', true)
                   ctx.fillStyle = colour[dot.tone]
                   ctx.beginPath()
-                  // What failed is a square: not told by its colour alone.
+                  // What failed is a square, what was refused a triangle: not told by their colour alone.
                   if (dot.tone === 'bad') ctx.rect(x - size, y - size, 2 * size, 2 * size)
+                  else if (dot.tone === 'warn') {
+                    ctx.moveTo(x, y - size * 1.2)
+                    ctx.lineTo(x + size * 1.2, y + size)
+                    ctx.lineTo(x - size * 1.2, y + size)
+                  }
                   else ctx.arc(x, y, size, 0, 2 * Math.PI)
                   ctx.fill()
                 }
