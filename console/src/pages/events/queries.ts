@@ -29,8 +29,7 @@ const mostAnswers = 5
 /** Follows events: with every tick of the live line what is behind the place that was reached. What was reached is the data of the query itself. */
 export function useTail(namespace: string, conditions: Conditions, enabled: boolean) {
   const client = useQueryClient()
-  const { limit: _, ...asked } = conditions
-  const queryKey = key('figures', namespace, 'tail', asked)
+  const queryKey = key('figures', namespace, 'tail', { ...conditions, limit: 0 })
   return useQuery({
     queryKey,
     queryFn: async ({ signal }): Promise<Tail> => {

@@ -35,7 +35,7 @@ export default function Trace() {
     <Page
       title={root ? `${root.service} ${root.name}` : t.trace}
       tag={root && <StateTag state={outcomeOf(outline)} />}
-      crumbs={[{ title: list, to: paths.traces(namespace) }, { title: shortId(id) }]}
+      crumbs={[{ title: list, to: paths.traces(namespace) }, { title: shortId(named) }]}
       actions={
         <>
           <Button

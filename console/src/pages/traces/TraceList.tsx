@@ -38,14 +38,14 @@ export function TraceList({
       {
         key: 'start',
         title: t.start,
-        width: 184,
+        width: 176,
         render: (trace) => <Time at={dateOf(trace.start)} milliseconds />,
         compare: (a, b) => (dateOf(a.start)?.getTime() ?? 0) - (dateOf(b.start)?.getTime() ?? 0),
       },
       {
         key: 'duration',
         title: t.duration,
-        width: 152,
+        width: 112,
         align: 'right',
         render: (trace) => (
           <span className="g-traces-length">
@@ -58,7 +58,7 @@ export function TraceList({
       {
         key: 'outcome',
         title: t.outcome,
-        width: 136,
+        width: 120,
         render: (trace) => (
           <StateTag state={outcomeOf(trace, refused)}>
             {trace.failed > 0 ? t.failedSpans(trace.failed) : undefined}
@@ -90,7 +90,7 @@ export function TraceList({
       {
         key: 'spans',
         title: t.spans,
-        width: 72,
+        width: 64,
         align: 'right',
         render: (trace) => count(trace.spans),
         compare: (a, b) => a.spans - b.spans,
@@ -98,7 +98,7 @@ export function TraceList({
       {
         key: 'id',
         title: t.id,
-        width: 96,
+        width: 80,
         render: (trace) => (
           <code className="g-secondary" title={trace.traceId}>
             {shortId(trace.traceId)}
@@ -108,7 +108,7 @@ export function TraceList({
       {
         key: 'compare',
         title: '',
-        width: 48,
+        width: 44,
         render: (trace) => (
           <Button
             size="small"
