@@ -8,7 +8,7 @@ import { useNamespace } from '@/app/namespace'
 import { texts } from './messages'
 import type { CohortText } from './reference'
 
-const marks = { 10: '10%', 25: '25%', 50: '50%', 100: '100%' }
+const marks = { 10: '10%', 50: '50%', 100: '100%' }
 /** Labels with more values than this name instances, not groups of them. */
 const fewValues = 40
 

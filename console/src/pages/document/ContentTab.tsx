@@ -2,8 +2,10 @@ import { Alert, Button, Tooltip } from 'antd'
 import { CopyOutlined, EditOutlined } from '@ant-design/icons'
 import { lazy, Suspense, useState } from 'react'
 import { useSearchParams } from 'react-router'
+import { Role } from '@/api/gen/gantry/v1/access_pb'
 import type { HistoryResponse } from '@/api/gen/gantry/v1/release_pb'
 import { useMessages } from '@/app/i18n'
+import { useSession } from '@/app/session'
 import { releases } from '@/api/clients'
 import { Answer } from '@/ui/Answer'
 import { useCopy } from '@/ui/CopyAs'
@@ -48,7 +50,8 @@ export function ContentTab({
   const version = shownVersion(parameters, history)
   const meta = history.versions.find((one) => one.version === version)
   const sensitive = meta?.sensitive ?? head.sensitive
-  const [revealed, setRevealed] = useState(false)
+  // Who may not see it is told so at once.
+  const [revealed, setRevealed] = useState(!useSession().can(Role.RELEASER, ref.namespace))
   const query = useVersion(ref, version, !sensitive || revealed)
   const [starting, setStarting] = useState(false)
   const [refused, setRefused] = useState<unknown>()

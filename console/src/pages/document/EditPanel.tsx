@@ -21,6 +21,9 @@ const Editor = lazy(() => import('./Editor'))
 
 export const formats = ['yaml', 'json', 'properties', 'toml', 'xml', 'text'] as const
 
+/** Kinds other than Config are structures. */
+const specFormats = ['yaml', 'json', 'toml'] as const
+
 /** What is being written, and on which version. */
 export interface Draft {
   /** The version that it began from; 0 for a new document. */
@@ -73,7 +76,10 @@ export function EditPanel({
               className="g-document-format"
               value={draft.format}
               disabled={draft.base > 0n && ref.kind !== 'Config'}
-              options={formats.map((format) => ({ value: format, label: format }))}
+              options={(ref.kind === 'Config' ? formats : specFormats).map((format) => ({
+                value: format,
+                label: format,
+              }))}
               onChange={(format) => setDraft({ ...draft, format, generation: draft.generation + 1 })}
             />
           )}

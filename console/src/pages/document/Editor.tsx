@@ -45,9 +45,9 @@ export default function Editor({
   const dark = useDark()
   const look = useRef(new Compartment())
   // The editor is made once for a text; these change under it.
-  const latest = useRef({ onChange, schemas, text })
+  const latest = useRef({ onChange, schemas, text, dark })
   useEffect(() => {
-    latest.current = { onChange, schemas, text }
+    latest.current = { onChange, schemas, text, dark }
   })
   useEffect(() => {
     const theme = look.current
@@ -61,7 +61,8 @@ export default function Editor({
         EditorView.editable.of(!readOnly),
         // What is only read takes the keyboard too, for scrolling and searching.
         EditorView.contentAttributes.of({ 'aria-label': label, tabindex: '0' }),
-        theme.of([]),
+        // From the first moment on: it carries the nonce without which the browser refuses the editor's styles.
+        theme.of(common(format, latest.current.dark)),
         readOnly ? [] : lintGutter(),
         readOnly ? [] : autocompletion({ override: [(context) => complete(context, format, latest.current.schemas)] }),
         EditorView.updateListener.of((update) => {

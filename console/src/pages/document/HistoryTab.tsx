@@ -1,4 +1,5 @@
-import { Button, Tag, Tooltip } from 'antd'
+import { LinkOutlined } from '@ant-design/icons'
+import { Button, Tooltip } from 'antd'
 import { Action, type HistoryResponse } from '@/api/gen/gantry/v1/release_pb'
 import { useMessages } from '@/app/i18n'
 import { useNamespace } from '@/app/namespace'
@@ -7,6 +8,8 @@ import { paths, withQuery } from '@/app/paths'
 import { useCopy } from '@/ui/CopyAs'
 import { bytes, dateOf } from '@/ui/format'
 import { Panel } from '@/ui/Page'
+import type { State } from '@/ui/states'
+import { StateTag } from '@/ui/StateTag'
 import { Ago, Time } from '@/ui/Time'
 import { VirtualTable, type Column } from '@/ui/VirtualTable'
 import { isEarlier, linesOf, type Line } from './history'
@@ -14,13 +17,13 @@ import { texts } from './messages'
 import { cohortWords, type Reference } from './reference'
 import type { Act } from './ActDialog'
 
-const colours: Partial<Record<Action, string>> = {
-  [Action.RELEASED]: 'green',
-  [Action.PROMOTED]: 'green',
-  [Action.STAGED]: 'blue',
-  [Action.ABORTED]: 'orange',
-  [Action.ROLLED_BACK]: 'orange',
-  [Action.DELETED]: 'red',
+const states: Partial<Record<Action, State>> = {
+  [Action.RELEASED]: 'up',
+  [Action.PROMOTED]: 'up',
+  [Action.STAGED]: 'starting',
+  [Action.ABORTED]: 'draining',
+  [Action.ROLLED_BACK]: 'draining',
+  [Action.DELETED]: 'down',
 }
 
 /** Versions and releases in one line of time. */
@@ -49,7 +52,9 @@ export function HistoryTab({
       key: 'action',
       title: t.action,
       width: 112,
-      render: ({ entry }) => <Tag color={colours[entry.action]}>{t.actions[actionWord(entry.action)]}</Tag>,
+      render: ({ entry }) => (
+        <StateTag state={states[entry.action] ?? 'inactive'}>{t.actions[actionWord(entry.action)]}</StateTag>
+      ),
     },
     {
       key: 'version',
@@ -86,8 +91,8 @@ export function HistoryTab({
     },
     {
       key: 'act',
-      title: '',
-      width: 232,
+      title: t.acts,
+      width: 184,
       align: 'right',
       render: ({ entry }) => {
         const version = entry.version
@@ -107,14 +112,15 @@ export function HistoryTab({
                 {t.rollBack}
               </Button>
             )}
-            <Button
-              size="small"
-              type="link"
-              aria-label={t.copyLinkOf(String(version))}
-              onClick={() => void copy(`${location.origin}/console${withQuery(page, { version: String(version) })}`)}
-            >
-              {t.copyLink}
-            </Button>
+            <Tooltip title={t.copyLink}>
+              <Button
+                size="small"
+                type="text"
+                icon={<LinkOutlined />}
+                aria-label={t.copyLinkOf(String(version))}
+                onClick={() => void copy(`${location.origin}/console${withQuery(page, { version: String(version) })}`)}
+              />
+            </Tooltip>
           </span>
         )
       },

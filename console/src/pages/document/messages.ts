@@ -30,7 +30,7 @@ export const texts = messages(
       latest: 'Latest version',
       applied: 'Applied',
       format: 'Format',
-      nothing: 'nothing yet',
+      nothing: 'nothing',
       nobody: 'no instance reports it',
       appliedOf: (applied: number, total: number) => `${applied} of ${plural(total, 'instance')}`,
       behind: (count: number) => `${plural(count, 'has', 'have')} not`,
@@ -201,7 +201,9 @@ export const texts = messages(
       version: (version: string) => `version ${version}`,
       notFollowing: 'does not follow',
       following: (chosen: number, all: number) =>
-        `${chosen} of the ${plural(all, 'instance')} that follow this document will get it.`,
+        all === 0
+          ? 'No instance reports that it follows this document.'
+          : `${chosen} of the ${plural(all, 'instance')} that follow this document will get it.`,
       chosen: (chosen: string, total: string, share: string) =>
         `The choice matches ${chosen} of ${total} live instances (${share}).`,
       byService: 'By service and version of the program',
@@ -248,6 +250,7 @@ export const texts = messages(
       detail: 'Detail',
       author: 'Who',
       message: 'Why',
+      acts: 'Actions',
       before: (version: string) => `before: ${version}`,
       diff: 'Compare',
       rollBack: 'Roll back…',
@@ -289,7 +292,7 @@ export const texts = messages(
       latest: '最新版本',
       applied: '已应用',
       format: '格式',
-      nothing: '尚未发布',
+      nothing: '无',
       nobody: '没有实例上报',
       appliedOf: (applied, total) => `${applied} / ${total} 个实例`,
       behind: (count) => `${count} 个尚未应用`,
@@ -448,7 +451,8 @@ export const texts = messages(
       runs: '当前运行',
       version: (version) => `版本 ${version}`,
       notFollowing: '未关注',
-      following: (chosen, all) => `关注此文档的 ${all} 个实例中有 ${chosen} 个会得到它。`,
+      following: (chosen, all) =>
+        all === 0 ? '没有实例上报关注此文档。' : `关注此文档的 ${all} 个实例中有 ${chosen} 个会得到它。`,
       chosen: (chosen, total, share) => `条件匹配 ${total} 个在线实例中的 ${chosen} 个（${share}）。`,
       byService: '按服务和程序版本',
       more: (count) => `还有 ${count} 项`,
@@ -489,11 +493,12 @@ export const texts = messages(
     history: {
       title: '历史',
       time: '时间',
-      action: '操作',
+      action: '事件',
       version: '版本',
       detail: '详情',
       author: '操作者',
       message: '原因',
+      acts: '操作',
       before: (version) => `之前：${version}`,
       diff: '对比',
       rollBack: '回滚…',

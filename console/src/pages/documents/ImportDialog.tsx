@@ -9,6 +9,7 @@ import { commandText } from '@/ui/commands'
 import { StateTag } from '@/ui/StateTag'
 import { VirtualTable, type Column } from '@/ui/VirtualTable'
 import { texts as documentTexts } from '../document/messages'
+import { problemsOf } from '../document/problems'
 import { inOrder, judge, publish, readFiles, type Item } from './importing'
 import type { ManifestError } from './manifest'
 import { texts } from './messages'
@@ -90,10 +91,11 @@ export default function ImportDialog({ namespace, close }: { namespace: string; 
       width: '3fr',
       render: ({ manifest, error }) => {
         if (error === undefined) return <span className="g-secondary">{`${manifest.file}:${manifest.line}`}</span>
-        const said = explain(error)
-        const text = [said.field, said.line && t.line(said.line), said.message].filter(Boolean).join(': ')
+        const text = problemsOf(explain(error))
+          .map((one) => [one.line && t.line(one.line), one.field, one.message].filter(Boolean).join(': '))
+          .join('\n')
         return (
-          <span className="g-danger" title={[text, said.hint].filter(Boolean).join('\n')}>
+          <span className="g-danger" title={text}>
             {text}
           </span>
         )

@@ -6,7 +6,7 @@ import {
   PlusOutlined,
   UploadOutlined,
 } from '@ant-design/icons'
-import { Button, Checkbox, Input, Segmented, Select, Tooltip } from 'antd'
+import { Button, Checkbox, Grid, Input, Segmented, Select, Tooltip } from 'antd'
 import { useQuery } from '@tanstack/react-query'
 import { lazy, Suspense, useDeferredValue, useMemo, useState } from 'react'
 import { useNavigate, useSearchParams } from 'react-router'
@@ -55,6 +55,7 @@ export default function Documents() {
   const kind = parameters.get('kind') ?? ''
   const phase = parameters.get('state') ?? ''
   const deleted = parameters.get('deleted') === '1' || phase === 'deleted'
+  const wide = Grid.useBreakpoint().md !== false
   const flat = parameters.get('view') === 'list'
   const closedText = parameters.get('closed') ?? ''
   const closed = useMemo(() => new Set(closedText ? closedText.split(',').map(decodeURIComponent) : []), [closedText])
@@ -116,7 +117,7 @@ export default function Documents() {
     {
       key: 'name',
       title: t.name,
-      width: '3fr',
+      width: wide ? '3fr' : 208,
       compare: flat ? (a, b) => (a.id < b.id ? -1 : 1) : undefined,
       render: (row) => <Name row={row} namespace={namespace} toggle={toggle} />,
     },
@@ -271,7 +272,7 @@ function Name({
   const indent = { paddingInlineStart: row.depth * 20 }
   if (row.type === 'group')
     return (
-      <span style={indent}>
+      <span className="g-documents-indent" style={indent} title={row.id}>
         <button type="button" className="g-documents-group" aria-expanded={row.open} onClick={() => toggle(row)}>
           <span aria-hidden>{row.open ? <CaretDownOutlined /> : <CaretRightOutlined />}</span> {row.label}{' '}
           <span className="g-secondary g-num">{row.count}</span>
@@ -280,7 +281,7 @@ function Name({
     )
   const { ref, sensitive } = row.document
   return (
-    <span style={indent} title={`${ref?.kind}/${ref?.name}`}>
+    <span className="g-documents-indent" style={indent} title={`${ref?.kind}/${ref?.name}`}>
       <PageLink to={paths.document(namespace, ref?.kind ?? '', ref?.name ?? '')}>{row.label}</PageLink>
       {sensitive && (
         <Tooltip title={t.sensitive}>
