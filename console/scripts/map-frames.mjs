@@ -59,15 +59,15 @@ await frames('at rest', () => page.waitForTimeout(2000))
 await frames('panning', async () => {
   await page.mouse.move(middle.x, middle.y)
   await page.mouse.down()
-  for (let i = 0; i < 120; i++) {
+  for (let i = 0; i < 60; i++) {
     await page.mouse.move(middle.x + Math.sin(i / 10) * 200, middle.y + (1 - Math.cos(i / 10)) * 100)
     await page.waitForTimeout(16)
   }
   await page.mouse.up()
 })
 await frames('zooming', async () => {
-  for (let i = 0; i < 40; i++) {
-    await page.mouse.wheel(0, i < 20 ? -60 : 60)
+  for (let i = 0; i < 20; i++) {
+    await page.mouse.wheel(0, i < 10 ? -60 : 60)
     await page.waitForTimeout(32)
   }
 })

@@ -181,7 +181,7 @@ function List({
       {
         key: 'error',
         title: t.error,
-        width: '3fr',
+        width: '4fr',
         render: (group) => <What group={group} />,
         compare: (a, b) => a.code.localeCompare(b.code),
       },
