@@ -58,4 +58,5 @@ export const pages: readonly PageEntry[] = [
   { path: 'alerts/:kind/:name', noun: 'signals', load: () => import('@/pages/alert') },
   { path: 'audit', noun: 'administration', menu: 'audit', load: () => import('@/pages/audit') },
   { path: 'events', noun: 'signals', menu: 'events', load: () => import('@/pages/events') },
+  { path: 'services/:service/instances/:instance', noun: 'instances', load: () => import('@/pages/instance') },
 ]

@@ -129,7 +129,6 @@ function TabBody({
   range: UsedTimeRange
   open: (tab: Tab) => void
 }) {
-  const t = useMessages(texts)
   const { namespace, service, group } = of
   const found = useDocumentsOf(
     namespace,
