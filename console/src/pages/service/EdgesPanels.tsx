@@ -85,9 +85,9 @@ function Edges({
       {
         key: 'type',
         title: t.type,
-        width: 112,
+        width: 96,
         render: (edge) => (
-          <span className="g-secondary">
+          <span className="g-secondary" title={edge.protocol}>
             {[words[typeOf(edge)] ?? typeOf(edge), edge.protocol].filter(Boolean).join(' · ')}
           </span>
         ),
@@ -95,7 +95,7 @@ function Edges({
       {
         key: 'red',
         title: `${t.rate} · ${t.errors} · p50 · p99`,
-        width: 272,
+        width: 256,
         align: 'right',
         compare: (a, b) => (a.figures?.rate ?? 0) - (b.figures?.rate ?? 0),
         render: (edge) => <RedLine figures={edge.figures} />,

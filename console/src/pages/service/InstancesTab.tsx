@@ -151,7 +151,7 @@ function useColumns({
           ]
         : []
     const checks: Column<InstanceRow>[] = shown.some((row) => row.instance.checkStates.length > 0)
-      ? [{ key: 'checks', title: t.checks, width: 88, render: (row) => <Checks instance={row.instance} /> }]
+      ? [{ key: 'checks', title: t.checks, width: 96, render: (row) => <Checks instance={row.instance} /> }]
       : []
     return [
       {
@@ -195,7 +195,7 @@ function useColumns({
       {
         key: 'state',
         title: t.state,
-        width: 128,
+        width: 112,
         compare: (a, b) => compare(a.state, b.state),
         render: (row) => <InstanceState instance={row.instance} state={row.state} />,
       },
@@ -210,12 +210,12 @@ function useColumns({
       ...text('version', t.version),
       ...text('lane', t.lane),
       ...text('zone', t.zone),
-      ...text('release', t.release),
+      ...(shown.some((row) => row.release !== row.version) ? text('release', t.release) : []),
       ...checks,
       {
         key: 'address',
         title: t.address,
-        width: '1fr',
+        width: '2fr',
         compare: (a, b) => compare(a.address, b.address),
         render: (row) => (
           <span className="g-mono" title={row.address}>
@@ -253,7 +253,7 @@ function useColumns({
       {
         key: 'age',
         title: t.age,
-        width: 104,
+        width: 88,
         compare: (a, b) => Number((b.instance.registeredAt?.seconds ?? 0n) - (a.instance.registeredAt?.seconds ?? 0n)),
         render: (row) => <Ago at={dateOf(row.instance.registeredAt)} />,
       },
