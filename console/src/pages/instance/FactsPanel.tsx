@@ -46,12 +46,12 @@ export function FactsPanel({ instance, figure }: { instance: Instance; figure: I
       key: 'set',
       label: t.set,
       children: override ? (
-        <>
+        <span>
           {t.setBy(set, override.author)}{' '}
           <span className="g-secondary">
             (<Ago at={dateOf(override.at)} />)
           </span>
-        </>
+        </span>
       ) : (
         t.nothingSet
       ),
@@ -73,10 +73,10 @@ export function FactsPanel({ instance, figure }: { instance: Instance; figure: I
             key: 'last',
             label: t.lastSignal,
             children: (
-              <>
+              <span>
                 <Ago at={dateOf(figure.last)} />{' '}
                 {figure.behind && <span className="g-secondary">{t.behind(duration(figure.behind))}</span>}
-              </>
+              </span>
             ),
           },
         ]

@@ -37,12 +37,12 @@ export function LoadedPanel({
           </span>
         ),
       },
-      { key: 'runs', title: t.runs, width: 64, align: 'right', render: ({ version }) => `v${version}` },
-      { key: 'wanted', title: t.wanted, width: 80, align: 'right', render: (report) => `v${report.wantedVersion}` },
+      { key: 'runs', title: t.runs, width: 48, align: 'right', render: ({ version }) => `v${version}` },
+      { key: 'wanted', title: t.wanted, width: 72, align: 'right', render: (report) => `v${report.wantedVersion}` },
       {
         key: 'state',
         title: t.state,
-        width: '1fr',
+        width: '2fr',
         render: (report) => {
           const state = stateOfReport(report)
           return (

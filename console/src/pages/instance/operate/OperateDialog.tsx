@@ -217,8 +217,7 @@ export function OperateDialog({ asked, whole, onClose }: { asked: Asked; whole: 
           <Alert
             type={nobody ? 'error' : 'info'}
             showIcon
-            title={nobody ? t.nobody(whole.service) : t.effect(result.before, result.after, whole.all.length)}
-            description={undoable ? common.undoable : common.final}
+            title={`${nobody ? t.nobody(whole.service) : t.effect(result.before, result.after, whole.all.length)} ${undoable ? common.undoable : common.final}`}
           />
           {wanted && (
             <Form.Item label={t.typed(wanted)} className="g-operate-typed">
