@@ -59,4 +59,5 @@ export const pages: readonly PageEntry[] = [
   { path: 'audit', noun: 'administration', menu: 'audit', load: () => import('@/pages/audit') },
   { path: 'events', noun: 'signals', menu: 'events', load: () => import('@/pages/events') },
   { path: 'services/:service/instances/:instance', noun: 'instances', load: () => import('@/pages/instance') },
+  { path: 'users', noun: 'administration', menu: 'users', load: () => import('@/pages/users') },
 ]

@@ -1,0 +1,17 @@
+import { expect, test } from 'vitest'
+import { Role } from '@/api/gen/gantry/v1/access_pb'
+import { grantsOf, sameGrants } from './grants'
+
+const row = (namespace: string, role = Role.VIEWER) => ({ namespace, role })
+
+test('empty rows and repetitions are left out', () =>
+  expect(grantsOf([row(' prod '), row(''), row('prod'), row('prod', Role.ADMIN)])).toEqual([
+    row('prod'),
+    row('prod', Role.ADMIN),
+  ]))
+
+test('the order of grants means nothing', () => {
+  expect(sameGrants([row('a'), row('b')], [row('b'), row('a')])).toBe(true)
+  expect(sameGrants([row('a')], [row('a', Role.ADMIN)])).toBe(false)
+  expect(sameGrants([row('a')], [])).toBe(false)
+})
