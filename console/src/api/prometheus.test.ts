@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { grid, parseRange, promString } from './prometheus'
+import { everywhere, grid, parseRange, promString, queryPath } from './prometheus'
 
 test('values go where their time is, and what is no number is a gap', () => {
   const answer = {
@@ -31,4 +31,9 @@ test('the grid is at multiples of the step', () => {
 
 test('a value cannot leave its quotes', () => {
   expect(promString('a"} or up{x="\\')).toBe('"a\\"} or up{x=\\"\\\\"')
+})
+
+test('the path of a namespace, and of everything', () => {
+  expect(queryPath('a/b', 'query')).toBe('/ns/a%2Fb/prometheus/api/v1/query')
+  expect(queryPath(everywhere, 'query_range')).toBe('/prometheus/api/v1/query_range')
 })

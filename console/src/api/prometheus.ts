@@ -21,9 +21,12 @@ interface Answer {
   data?: { resultType: string; result: { metric: Record<string, string>; values?: [number, string][] }[] }
 }
 
+/** Instead of a namespace: all of them, and the figures of Gantry's own nodes, which belong to none. It needs the right to view everything. */
+export const everywhere = '*'
+
 /** The HTTP path of a namespace's queries. */
 export const queryPath = (namespace: string, method: 'query' | 'query_range') =>
-  `/ns/${encodeURIComponent(namespace)}/prometheus/api/v1/${method}`
+  `${namespace === everywhere ? '' : `/ns/${encodeURIComponent(namespace)}`}/prometheus/api/v1/${method}`
 
 /** The times of a range, at multiples of the step, so that asking again later gives the same points. */
 export function grid(span: Span, step: number): { start: number; end: number } {
