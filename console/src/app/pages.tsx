@@ -60,4 +60,5 @@ export const pages: readonly PageEntry[] = [
   { path: 'events', noun: 'signals', menu: 'events', load: () => import('@/pages/events') },
   { path: 'services/:service/instances/:instance', noun: 'instances', load: () => import('@/pages/instance') },
   { path: 'users', noun: 'administration', menu: 'users', load: () => import('@/pages/users') },
+  { path: 'cluster', noun: 'administration', menu: 'cluster', load: () => import('@/pages/cluster') },
 ]
