@@ -78,10 +78,10 @@ export default function AlertPage() {
                   {rule.failing && <Ago at={dateOf(rule.failingSince)} />}
                 </div>
               )}
-              <Now namespace={namespace} rule={rule} silence={setMatchers} />
               {rule.expressions.slice(0, 6).map((one) => (
                 <Course key={one} namespace={namespace} rule={rule} expression={one} range={range} />
               ))}
+              <Now namespace={namespace} rule={rule} silence={setMatchers} />
               <History namespace={namespace} range={range} kind={kind} name={name} rules={[rule]} />
               <Preview namespace={namespace} kind={kind} name={name} range={range} />
               {matchers && (

@@ -33,7 +33,7 @@ export function AlertRow({
   const may = useSession().can(Role.RELEASER, namespace)
   const began = since(alert)
   return (
-    <li className={`g-alerts-row${alert.silencedBy.length > 0 ? ' g-alerts-quiet' : ''}`}>
+    <li className="g-alerts-row">
       <div className="g-alerts-state">
         <StateTag state={stateWord[alert.state]} />
         <Severity of={alert.labels['severity']} />

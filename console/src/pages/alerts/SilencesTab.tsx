@@ -106,7 +106,7 @@ function SilenceRow({
                 {matcher}
               </code>
             ))}
-            {hidden > 0 && <span className="g-secondary">{all.dialog.matches(hidden)}</span>}
+            {hidden > 0 && <span className="g-secondary">{t.hides(hidden)}</span>}
           </div>
         ) : (
           <pre className="g-pre">{silence.unread}</pre>

@@ -1,9 +1,10 @@
 import { useQuery } from '@tanstack/react-query'
 import { useMemo } from 'react'
+import { Role } from '@/api/gen/gantry/v1/access_pb'
 import { key } from '@/api/keys'
 import { everywhere, queryRange } from '@/api/prometheus'
-import { isForbidden } from '@/app/errors'
 import { useMessages } from '@/app/i18n'
+import { useSession } from '@/app/session'
 import { Answer } from '@/ui/Answer'
 import { Empty } from '@/ui/Empty'
 import { bytes, count, rate, seconds } from '@/ui/format'
@@ -33,6 +34,14 @@ const figures = [
 type Figure = (typeof figures)[number]
 
 export function Figures({ namespace, range }: { namespace: string; range: UsedTimeRange }) {
+  const t = useMessages(texts)
+  const may = useSession().can(Role.VIEWER, everywhere)
+  if (!may)
+    return (
+      <Panel title={t.figures}>
+        <Empty title={t.figuresForbidden} />
+      </Panel>
+    )
   return (
     <div className="g-columns">
       {figures.map((figure) => (
@@ -51,7 +60,6 @@ function FigurePanel({ namespace, figure, range }: { namespace: string; figure: 
       const span = range.span()
       return queryRange(everywhere, figure.query, span, Math.max(15, stepOf(span)), signal)
     },
-    retry: (times, error) => !isForbidden(error) && times < 2,
     // Nodes write of themselves every fifteen seconds.
     staleTime: 15_000,
   })
@@ -61,22 +69,18 @@ function FigurePanel({ namespace, figure, range }: { namespace: string; figure: 
   )
   return (
     <Panel title={title}>
-      {isForbidden(answer.error) ? (
-        <Empty title={t.figuresForbidden} />
-      ) : (
-        <Answer query={answer} shape="chart">
-          {(known) => (
-            <TimeSeries
-              label={title}
-              times={known.times}
-              lines={lines}
-              format={figure.format}
-              height={160}
-              onSelect={(from, to) => range.set({ from: from.toISOString(), to: to.toISOString() })}
-            />
-          )}
-        </Answer>
-      )}
+      <Answer query={answer} shape="chart">
+        {(known) => (
+          <TimeSeries
+            label={title}
+            times={known.times}
+            lines={lines}
+            format={figure.format}
+            height={160}
+            onSelect={(from, to) => range.set({ from: from.toISOString(), to: to.toISOString() })}
+          />
+        )}
+      </Answer>
     </Panel>
   )
 }

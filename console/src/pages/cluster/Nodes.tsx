@@ -24,8 +24,17 @@ export function Nodes({ status }: { status: StatusResponse }) {
   const rows = useMemo(() => rowsOf(status), [status])
   const columns = useColumns(status)
   return (
-    <Panel title={t.nodes} className="g-panel-flush">
-      <VirtualTable label={t.nodes} rows={rows} columns={columns} rowKey={(row) => row.key} />
+    <Panel
+      title={t.nodes}
+      className="g-panel-flush"
+      extra={
+        <span className="g-secondary">
+          {t.id} <code>{status.clusterId}</code>, {status.stateMode === 'external' ? t.external : t.embedded},{' '}
+          {t.format(status.formatVersion)}
+        </span>
+      }
+    >
+      <VirtualTable label={t.nodes} rows={rows} columns={columns} rowKey={(row) => row.key} rowHeight={56} />
     </Panel>
   )
 }
@@ -39,7 +48,7 @@ function useColumns(status: StatusResponse): Column<Row>[] {
     const removal: Column<Row> = {
       key: 'remove',
       title: '',
-      width: 88,
+      width: 80,
       align: 'right',
       render: (row) => row.member && <Remove row={row} alone={alone} />,
     }
@@ -47,36 +56,39 @@ function useColumns(status: StatusResponse): Column<Row>[] {
       {
         key: 'name',
         title: t.table.name,
-        width: '1.2fr',
+        width: '1fr',
         render: (row) => (
-          <span title={row.name}>
-            <strong>{row.name}</strong> {row.node?.id === answering && <Tag>{t.table.answers}</Tag>}
-          </span>
+          <>
+            <div className="g-cut" title={row.name}>
+              <strong>{row.name}</strong> {row.node?.id === answering && <Tag>{t.table.answers}</Tag>}
+            </div>
+            <Address row={row} />
+          </>
         ),
       },
       {
         key: 'state',
         title: t.table.state,
-        width: 128,
+        width: 104,
         render: (row) => <StateTag state={words[row.state]}>{t.row[row.state]}</StateTag>,
       },
       {
         key: 'role',
         title: t.table.role,
-        width: 80,
+        width: 64,
         render: (row) => (row.role === 'leader' ? <strong>{t.role.leader}</strong> : t.role[row.role]),
       },
       {
         key: 'lag',
         title: t.lagColumn,
-        width: 72,
+        width: 64,
         align: 'right',
         render: (row) => <span className={isLagging(row.lag) ? 'g-danger' : undefined}>{count(row.lag)}</span>,
       },
       {
         key: 'disk',
         title: t.table.disk,
-        width: 88,
+        width: 80,
         align: 'right',
         render: (row) => (
           <span className={row.node && isScarce(row.node.diskFreeBytes) ? 'g-danger' : undefined}>
@@ -87,40 +99,40 @@ function useColumns(status: StatusResponse): Column<Row>[] {
       {
         key: 'memory',
         title: t.table.memory,
-        width: 88,
+        width: 80,
         align: 'right',
         render: (row) => bytes(row.node?.memoryBytes || undefined),
       },
       {
         key: 'sessions',
         title: t.table.sessions,
-        width: 80,
+        width: 72,
         align: 'right',
         render: (row) => count(row.node?.sessions),
       },
       {
         key: 'owned',
         title: t.table.owned,
-        width: 80,
+        width: 72,
         align: 'right',
         render: (row) => count(row.node?.ownedInstances),
       },
-      { key: 'version', title: t.table.version, width: 96, render: (row) => row.node?.version },
-      { key: 'uptime', title: t.table.uptime, width: 112, render: (row) => <Ago at={dateOf(row.node?.startedAt)} /> },
-      {
-        key: 'http',
-        title: t.table.http,
-        width: '1.2fr',
-        render: (row) => {
-          const all = row.node
-            ? `${row.node.httpAddress} · gRPC ${row.node.grpcAddress}`
-            : row.member?.peerUrls.join(', ')
-          return <code title={all}>{row.node?.httpAddress ?? row.member?.peerUrls.join(', ')}</code>
-        },
-      },
+      { key: 'version', title: t.table.version, width: 80, render: (row) => row.node?.version },
+      { key: 'uptime', title: t.table.uptime, width: 96, render: (row) => <Ago at={dateOf(row.node?.startedAt)} /> },
       ...(removable ? [removal] : []),
     ]
   }, [t, answering, alone, removable])
+}
+
+/** Where it is reached; of a member that does not run, where the others look for it. */
+function Address({ row }: { row: Row }) {
+  const peers = row.member?.peerUrls.join(', ') ?? ''
+  const all = row.node ? `HTTP ${row.node.httpAddress}, gRPC ${row.node.grpcAddress}${peers && `, ${peers}`}` : peers
+  return (
+    <div className="g-cut g-secondary" title={all}>
+      <code>{row.node?.httpAddress || peers}</code>
+    </div>
+  )
 }
 
 function Remove({ row, alone }: { row: Row; alone: boolean }) {

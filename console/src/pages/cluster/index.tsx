@@ -125,11 +125,6 @@ function Cards({ status }: { status: StatusResponse }) {
           </>
         }
       />
-      <Figure
-        label={t.id}
-        value={<code className="g-cluster-id">{status.clusterId}</code>}
-        detail={`${status.stateMode === 'external' ? t.external : t.embedded}, ${t.format(status.formatVersion)}`}
-      />
     </div>
   )
 }
