@@ -1,4 +1,4 @@
-// @ts-nocheck: it speaks with a page, whose types are not those of Node.
+/* global document, requestAnimationFrame */
 // Measures how smoothly the map moves with 300 nodes and 1,000 edges: `node scripts/map-frames.mjs http://127.0.0.1:8848` against a server (or `npm run dev`) that
 // needs no sign-in. The graph is made up here; everything else is the real page in Debian's Chromium.
 import { createRequire } from 'node:module'

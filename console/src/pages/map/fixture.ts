@@ -1,3 +1,5 @@
+import type { JsonObject } from '@bufbuild/protobuf'
+
 // A large fleet for tests and for measuring how smoothly the map moves. No page shows it.
 
 /** Numbers that look like chance and are the same every time. */
@@ -31,7 +33,7 @@ export function largeTopology(nodes = 300, edges = 1000, seed = 7) {
       type === 'service' ? `${pick(domains)}-${pick(['api', 'core', 'worker', 'sync'])}-${i}` : `${type}/store-${i}`
     layers[layer]!.push({ name, type })
   }
-  const made = new Map<string, object>()
+  const made = new Map<string, JsonObject>()
   const connect = (caller: { name: string }, callee: { name: string; type: string }) => {
     const key = `${caller.name}>${callee.name}`
     if (made.has(key)) return

@@ -85,8 +85,7 @@ export default function ScatterChart({
                     ctx.moveTo(x, y - size * 1.2)
                     ctx.lineTo(x + size * 1.2, y + size)
                     ctx.lineTo(x - size * 1.2, y + size)
-                  }
-                  else ctx.arc(x, y, size, 0, 2 * Math.PI)
+                  } else ctx.arc(x, y, size, 0, 2 * Math.PI)
                   ctx.fill()
                 }
                 ctx.restore()
