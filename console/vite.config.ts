@@ -10,7 +10,13 @@ const proxied = { target: server, changeOrigin: false }
 export default defineConfig({
   base: '/console/',
   plugins: [react()],
-  resolve: { alias: { '@': fileURLToPath(new URL('./src', import.meta.url)) } },
+  resolve: {
+    alias: [
+      { find: '@', replacement: fileURLToPath(new URL('./src', import.meta.url)) },
+      // Ant Design keeps the page behind a dialog in place by a style without nonce, which the policy refuses and the browser then complains of. app.css does it.
+      { find: /^\.\/useScrollLocker$/, replacement: fileURLToPath(new URL('./src/ui/useScrollLocker.ts', import.meta.url)) },
+    ],
+  },
   build: {
     outDir: '../internal/console/dist',
     // scripts/compress.mjs empties the folder before a build; Vite would take away the committed file that keeps it embeddable.
