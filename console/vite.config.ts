@@ -14,7 +14,10 @@ export default defineConfig({
     alias: [
       { find: '@', replacement: fileURLToPath(new URL('./src', import.meta.url)) },
       // Ant Design keeps the page behind a dialog in place by a style without nonce, which the policy refuses and the browser then complains of. app.css does it.
-      { find: /^\.\/useScrollLocker$/, replacement: fileURLToPath(new URL('./src/ui/useScrollLocker.ts', import.meta.url)) },
+      {
+        find: /^\.\/useScrollLocker$/,
+        replacement: fileURLToPath(new URL('./src/ui/useScrollLocker.ts', import.meta.url)),
+      },
     ],
   },
   build: {
