@@ -42,7 +42,10 @@ function config(dark: boolean): ThemeConfig {
     },
     components: {
       Layout: { headerHeight: 48, headerPadding: '0 16px' },
-      Menu: { itemHeight: 34, itemMarginBlock: 2 },
+      // In the dark the accent is too dark for words on it and for words of it.
+      Menu: { itemHeight: 34, itemMarginBlock: 2, ...(dark && { itemSelectedColor: '#a9c4ff' }) },
+      Button: dark ? { colorPrimary: '#3f6fe0' } : {},
+      Descriptions: { labelColor: dark ? 'rgba(255,255,255,0.65)' : 'rgba(0,0,0,0.62)' },
     },
   }
 }

@@ -62,8 +62,9 @@ export function SessionGate({ children }: { children: ReactNode }) {
       can: (role, namespace) => data.authenticationOff || granted(data.grants, role, namespace),
       logout: async () => {
         await fetch('/console/session', { method: 'DELETE', credentials: 'same-origin' })
-        client.clear()
+        // The gate looks at this query: taken away with the others, it would not be told.
         client.setQueryData(sessionKey, null)
+        client.removeQueries({ predicate: (query) => query.queryKey[0] !== sessionKey[0] })
       },
     }
   }, [who.data, client])

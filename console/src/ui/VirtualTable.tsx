@@ -143,6 +143,8 @@ export function VirtualTable<Row>({
                   insetInline: 0,
                 }}
                 onClick={(event) => {
+                  // What a row opens elsewhere on the page, a menu or a dialog, tells the row of its clicks too.
+                  if (!event.currentTarget.contains(event.target as Node)) return
                   // A link or a button in the row does what it says, and text can be marked.
                   if ((event.target as HTMLElement).closest('a, button, label, input') || getSelection()?.toString())
                     return
