@@ -1,0 +1,108 @@
+import assert from 'node:assert/strict'
+import { task } from '../harness/task.mjs'
+
+// Figures are said, not asserted: they are the machine's as much as the console's. What is asserted is that all is there.
+
+task('the first page: how long until it can be used', async ({ admin, say }) => {
+  const me = await admin()
+  for (const what of ['cold', 'with a warm cache']) {
+    const began = Date.now()
+    await me.page.goto(`${me.address}/console/default/overview`)
+    await me.page.getByRole('heading', { level: 1, name: 'Overview' }).waitFor()
+    await me.page.getByRole('navigation', { name: 'Pages' }).getByRole('link', { name: 'Services' }).waitFor()
+    const whole = Date.now() - began
+    const { paint, bytes } = await me.page.evaluate(() => ({
+      paint: performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? 0,
+      bytes: performance
+        .getEntriesByType('resource')
+        .concat(performance.getEntriesByType('navigation'))
+        .reduce((sum, one) => sum + /** @type {PerformanceResourceTiming} */ (one).encodedBodySize, 0),
+    }))
+    say(
+      `first page ${what}: interactive after ${whole} ms, first paint ${Math.round(paint)} ms, ${Math.round(bytes / 1024)} KiB (bound: 1,500 ms on two idle cores)`,
+    )
+  }
+})
+
+const namespace = 'large'
+const [services, instances] = [2_000, 5_000]
+
+task(
+  '2,000 services and 5,000 instances are listed and scrolled',
+  async ({ world, admin, say }) => {
+    const { server } = await world()
+    await server.call('InstanceService/CreateNamespace', { namespace: { name: namespace } })
+    const token = await server.serviceToken({ [namespace]: 'ROLE_SERVICE' })
+    const began = Date.now()
+    await fill(server, token)
+    say(`${instances} instances registered in ${((Date.now() - began) / 1000).toFixed(1)} s`)
+
+    const me = await admin()
+    const { page } = me
+    await me.go(`/${namespace}/services`)
+    await page.getByRole('status').getByText('2,000 services').waitFor({ timeout: 30_000 })
+    say(`services: ${await scroll(page, 'Services')}`)
+    // The last one is there, and is found.
+    await page.getByRole('searchbox', { name: 'Search services' }).fill('service-1999')
+    await page.getByRole('table', { name: 'Services' }).getByRole('link', { name: 'service-1999' }).waitFor()
+
+    // One service has what is left over.
+    await me.go(`/${namespace}/services/service-0?tab=instances`)
+    await page.getByRole('status').getByText('3,001 instances').waitFor({ timeout: 30_000 })
+    say(`instances: ${await scroll(page, 'Instances')}`)
+    assert.equal(await page.getByRole('table', { name: 'Instances' }).getAttribute('aria-rowcount'), '3002')
+  },
+  { timeout: 240_000 },
+)
+
+/** @param {import('../harness/server.mjs').Server} server @param {string} token */
+async function fill(server, token) {
+  let next = 0
+  const worker = async () => {
+    for (let i = next++; i < instances; i = next++)
+      await server.call(
+        'InstanceService/Register',
+        {
+          service: { namespace, service: `service-${i < services ? i : 0}` },
+          instance: {
+            id: `instance-${i}`,
+            address: `10.0.${i >> 8}.${i & 255}`,
+            port: 80,
+            persistent: true,
+            labels: { version: `v${i % 3}` },
+          },
+        },
+        token,
+      )
+  }
+  await Promise.all(Array.from({ length: 48 }, worker))
+}
+
+/** Scrolls a table from end to end by turns of the wheel, and says how long frames took. @param {import('playwright-core').Page} page @param {string} label */
+async function scroll(page, label) {
+  const table = page.getByRole('table', { name: label })
+  await table.hover()
+  const frames = table.evaluate(
+    (element) =>
+      new Promise((resolve) => {
+        /** @type {number[]} */
+        const took = []
+        let before = performance.now()
+        const until = before + 4_000
+        const step = (/** @type {number} */ now) => {
+          took.push(now - before)
+          before = now
+          element.scrollTop += 240
+          if (element.scrollTop + element.clientHeight >= element.scrollHeight - 1) element.scrollTop = 0
+          if (now < until) requestAnimationFrame(step)
+          else resolve(took.slice(1))
+        }
+        requestAnimationFrame(step)
+      }),
+  )
+  const took = /** @type {number[]} */ (await frames).sort((a, b) => a - b)
+  const at = (/** @type {number} */ share) =>
+    took[Math.min(took.length - 1, Math.floor(took.length * share))]?.toFixed(0)
+  const rows = await table.getByRole('row').count()
+  return `${took.length} frames in 4 s while scrolling, p50 ${at(0.5)} ms, p95 ${at(0.95)} ms, longest ${at(1)} ms, over 50 ms: ${took.filter((one) => one > 50).length}; ${rows} rows in the document`
+}
