@@ -18,8 +18,8 @@ export const launch = () =>
 
 /** Answers that a page may well get, and that the browser writes to its console all the same. */
 const expected = [
-  // Before the sign-in: the shell asks for namespaces before it knows that nobody is signed in.
-  /status of 401.*(WhoAmI|ListNamespaces)/,
+  // Who am I, when the session is over.
+  /status of 401.*WhoAmI/,
 ]
 
 /**

@@ -36,7 +36,9 @@ export function SessionGate({ children }: { children: ReactNode }) {
     queryKey: sessionKey,
     queryFn: async ({ signal }) => {
       try {
-        return await access.whoAmI({}, { signal })
+        const who = await access.whoAmI({}, { signal })
+        // Nobody has an answer too; without this the shell would show for a moment, and ask for what is refused.
+        return who.actor === 'anonymous' && !who.authenticationOff ? null : who
       } catch (error) {
         if (ConnectError.from(error).code === Code.Unauthenticated) return null
         throw error
