@@ -1,10 +1,8 @@
-/* global document, requestAnimationFrame */
 // Measures how smoothly the map moves with 300 nodes and 1,000 edges: `node scripts/map-frames.mjs http://127.0.0.1:8848` against a server (or `npm run dev`) that
 // needs no sign-in. The graph is made up here; everything else is the real page in Debian's Chromium.
-import { createRequire } from 'node:module'
+import { chromium } from 'playwright-core'
 import { createServer } from 'vite'
 
-const { chromium } = createRequire(import.meta.url)('playwright-core')
 const [address = 'http://127.0.0.1:8848', query = '', picture = ''] = process.argv.slice(2)
 const vite = await createServer({
   cacheDir: 'node_modules/.vite-frames',
@@ -31,29 +29,37 @@ await page.waitForSelector('.react-flow__node', { timeout: 120_000 })
 console.log(`places after ${Date.now() - began} ms`)
 await page.waitForTimeout(4000)
 
-/** The times between frames while something goes on. */
+// Run in the page: they are text, for what they name is not of Node.
+const startCounting = `
+  window.frameTimes = []
+  window.counting = true
+  requestAnimationFrame(function tick(now) {
+    window.frameTimes.push(now)
+    if (window.counting) requestAnimationFrame(tick)
+  })
+  undefined`
+const stopCounting = '(window.counting = false, window.frameTimes)'
+const drawn =
+  "document.querySelectorAll('.react-flow__node').length + ' nodes, ' + document.querySelectorAll('.react-flow__edge').length + ' edges drawn'"
+
+/**
+ * The times between frames while something goes on.
+ * @param {string} what
+ * @param {() => Promise<void>} act
+ */
 async function frames(what, act) {
-  await page.evaluate(() => {
-    const times = (globalThis.frameTimes = [])
-    globalThis.counting = true
-    const tick = (now) => {
-      times.push(now)
-      if (globalThis.counting) requestAnimationFrame(tick)
-    }
-    requestAnimationFrame(tick)
-  })
+  await page.evaluate(startCounting)
   await act()
-  const times = await page.evaluate(() => {
-    globalThis.counting = false
-    return globalThis.frameTimes
-  })
-  const gaps = times.slice(1).map((at, i) => at - times[i])
+  /** @type {number[]} */
+  const times = await page.evaluate(stopCounting)
+  const gaps = times.slice(1).map((at, i) => at - (times[i] ?? at))
   gaps.sort((a, b) => a - b)
-  const at = (q) => (gaps[Math.min(gaps.length - 1, Math.floor(q * gaps.length))] ?? 0).toFixed(1)
+  const at = (/** @type {number} */ q) => (gaps[Math.min(gaps.length - 1, Math.floor(q * gaps.length))] ?? 0).toFixed(1)
   console.log(`${what}: ${gaps.length} frames, p50 ${at(0.5)} ms, p95 ${at(0.95)} ms, longest ${at(1)} ms`)
 }
 
 const box = await page.locator('.g-map').boundingBox()
+if (!box) throw new Error('the map is not shown')
 const middle = { x: box.x + box.width / 2, y: box.y + 12 }
 await frames('at rest', () => page.waitForTimeout(2000))
 await frames('panning', async () => {
@@ -71,11 +77,6 @@ await frames('zooming', async () => {
     await page.waitForTimeout(32)
   }
 })
-console.log(
-  await page.evaluate(
-    () =>
-      `${document.querySelectorAll('.react-flow__node').length} nodes, ${document.querySelectorAll('.react-flow__edge').length} edges drawn`,
-  ),
-)
+console.log(await page.evaluate(drawn))
 if (picture) await page.screenshot({ path: picture })
 await browser.close()

@@ -44,11 +44,11 @@ export function EdgeTable({
         render: ({ part }) => part.callee,
         compare: (a, b) => a.part.callee.localeCompare(b.part.callee),
       },
-      { key: 'protocol', title: t.figures.protocol, width: 104, render: ({ part }) => part.protocol },
+      { key: 'protocol', title: t.figures.protocol, width: 96, render: ({ part }) => part.protocol },
       {
         key: 'state',
         title: t.figures.state,
-        width: 152,
+        width: 136,
         render: ({ edge }) =>
           edge.unwell ? <UnwellTag unwell={edge.unwell} /> : <StateTag state="healthy">{t.figures.well}</StateTag>,
         compare: by(({ edge }) => (edge.unwell ? weight[edge.unwell] : 0)),
@@ -56,7 +56,7 @@ export function EdgeTable({
       {
         key: 'rate',
         title: t.figures.rate,
-        width: 88,
+        width: 72,
         align: 'right',
         render: ({ part }) => rate(part.sum.rate),
         compare: by(({ part }) => part.sum.rate),
@@ -64,7 +64,7 @@ export function EdgeTable({
       {
         key: 'calls',
         title: t.figures.calls,
-        width: 80,
+        width: 72,
         align: 'right',
         render: ({ part }) => count(part.sum.calls),
         compare: by(({ part }) => part.sum.calls),
@@ -72,7 +72,7 @@ export function EdgeTable({
       {
         key: 'errors',
         title: t.figures.errors,
-        width: 80,
+        width: 64,
         align: 'right',
         render: ({ part }) => (
           <span className={part.sum.failed > 0 ? 'g-danger' : undefined}>{share(failedShare(part.sum))}</span>
@@ -82,7 +82,7 @@ export function EdgeTable({
       {
         key: 'p50',
         title: t.figures.p50,
-        width: 80,
+        width: 72,
         align: 'right',
         render: ({ part }) => seconds(part.sum.p50),
         compare: by(({ part }) => part.sum.p50),
@@ -90,7 +90,7 @@ export function EdgeTable({
       {
         key: 'p95',
         title: t.figures.p95,
-        width: 80,
+        width: 72,
         align: 'right',
         render: ({ part }) => seconds(part.sum.p95),
         compare: by(({ part }) => part.sum.p95),
@@ -98,7 +98,7 @@ export function EdgeTable({
       {
         key: 'p99',
         title: t.figures.p99,
-        width: 80,
+        width: 72,
         align: 'right',
         render: ({ part }) => seconds(part.sum.p99),
         compare: by(({ part }) => part.sum.p99),

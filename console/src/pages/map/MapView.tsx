@@ -21,6 +21,8 @@ const edgeKinds = { line: EdgeLine }
 const edgeStops = 120
 /** Farther away than this, names are drawn large and figures not at all. */
 const farBelow = 0.6
+/** And from here there is room for names and signs alone. */
+const tinyBelow = 0.35
 const labelsBelow = 60
 
 export interface MapViewProps {
@@ -126,6 +128,7 @@ function Map(props: MapViewProps) {
     )
   }, [lines, pointed])
   const far = useStore((state) => state.transform[2] < farBelow)
+  const tiny = useStore((state) => state.transform[2] < tinyBelow)
   const close = useStore((state) => state.transform[2] >= 0.9)
   const fit = useCallback(() => void flow.fitView({ padding: 0.06, maxZoom: 1.1, minZoom: 0.15 }), [flow])
   const fitted = useRef<string>(undefined)
@@ -134,7 +137,8 @@ function Map(props: MapViewProps) {
     if (!ready || fitted.current === view) return
     fitted.current = view
     requestAnimationFrame(fit)
-  }, [ready, view, fit])
+    // After an arrangement the places are others.
+  }, [ready, view, places, fit])
   const edge = pointed === undefined ? undefined : edges.find((each) => each.id === pointed)
   const onKeyDown = (event: KeyboardEvent) => {
     const element = (event.target as HTMLElement).closest<HTMLElement>('.react-flow__node, .react-flow__edge')
@@ -154,7 +158,7 @@ function Map(props: MapViewProps) {
   return (
     <div
       ref={root}
-      className={`g-map${far ? ' g-map-far' : ''}${pointed ? ' g-map-pointing' : ''}${edges.length <= labelsBelow || close ? ' g-map-labels' : ''}`}
+      className={`g-map${far ? ' g-map-far' : ''}${tiny ? ' g-map-tiny' : ''}${pointed ? ' g-map-pointing' : ''}${edges.length <= labelsBelow || close ? ' g-map-labels' : ''}`}
       role="group"
       aria-label={t.graph}
       onKeyDown={onKeyDown}
@@ -195,7 +199,13 @@ function Map(props: MapViewProps) {
         onEdgeMouseLeave={() => setPointed(undefined)}
       >
         <Overlay position="bottom-left" className="g-map-tools">
-          <Tools fit={fit} arrange={arrange} />
+          <Tools
+            fit={fit}
+            arrange={() => {
+              fitted.current = undefined
+              arrange()
+            }}
+          />
         </Overlay>
         <Overlay position="bottom-right">
           <Legend />
@@ -220,10 +230,7 @@ function Tools({ fit, arrange }: { fit: () => void; arrange: () => void }) {
     {
       word: t.filters.arrange,
       icon: <ApartmentOutlined />,
-      run: () => {
-        arrange()
-        setTimeout(fit, 600)
-      },
+      run: arrange,
     },
   ]
   return tools.map(({ word, icon, run }) => (

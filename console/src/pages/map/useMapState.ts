@@ -1,6 +1,5 @@
 import { useCallback, useMemo } from 'react'
 import { useSearchParams } from 'react-router'
-import type { Grouping } from './graph'
 import { parseState, type MapState } from './state'
 
 /** What the map shows, from the query string. Moving it back and forth in time makes no history. */
@@ -27,5 +26,3 @@ export function useMapState(): {
   )
   return { state, set }
 }
-
-export type { Grouping }
