@@ -30,6 +30,8 @@ type head struct {
 	earliest, latest int64
 	// names are the endpoints seen, bounded.
 	names names
+	// touched is of the cutter alone.
+	touched uint64
 }
 
 // source is what the spans of a group have in common.
