@@ -61,7 +61,7 @@ export function AlertRow({
           {alert.inhibitedBy.length > 0 && <Tag>{t.inhibitedBy(alert.inhibitedBy.join(', '))}</Tag>}
           {alert.receivers.length === 0 ? (
             <Tooltip title={t.noRouteWhy}>
-              <Tag color="gold" tabIndex={0}>
+              <Tag color="warning" tabIndex={0}>
                 {t.noRoute}
               </Tag>
             </Tooltip>

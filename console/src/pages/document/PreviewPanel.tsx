@@ -131,7 +131,7 @@ export function PreviewPanel({
                 {groups.length > 12 && <li className="g-secondary">{t.more(groups.length - 12)}</li>}
               </ul>
             )}
-            {rows.length > 0 && following.length === 0 && <Tag color="orange">{t.nobodyFollows}</Tag>}
+            {rows.length > 0 && following.length === 0 && <Tag color="warning">{t.nobodyFollows}</Tag>}
             <VirtualTable
               label={t.title}
               rows={rows}

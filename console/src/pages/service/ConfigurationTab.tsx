@@ -102,7 +102,7 @@ function InForce({ document }: { document: Document }) {
   return (
     <>
       {document.releasedVersion > 0n ? t.released(String(document.releasedVersion)) : t.notReleased}
-      {rollout && <Tag color="gold"> {t.staged(String(rollout.version), share)}</Tag>}
+      {rollout && <Tag color="warning"> {t.staged(String(rollout.version), share)}</Tag>}
     </>
   )
 }
