@@ -150,11 +150,15 @@ func TestATargetCannotHarm(t *testing.T) {
 	if reached.Load() != 0 {
 		t.Error("a redirect was followed")
 	}
-	for _, one := range r.Targets("", true) {
-		if (one.Labels["instance"] == "fine") != (one.LastError == "") {
-			t.Errorf("%s: error %q", one.Labels["instance"], one.LastError)
+	// The good one may be late once on a busy machine: its scrapes have 133 ms.
+	eventually(t, "each target's error is its own", func() bool {
+		for _, one := range r.Targets("", true) {
+			if (one.Labels["instance"] == "fine") != (one.LastError == "") {
+				return false
+			}
 		}
-	}
+		return true
+	})
 }
 
 func TestLoopbackIsNotScrapedUnlessItIsUs(t *testing.T) {
