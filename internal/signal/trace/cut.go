@@ -69,7 +69,7 @@ func (h *head) withoutRepeats(d *wire.Decoder, spans []int32) []int32 {
 	return kept
 }
 
-// spans calls each for the spans of traces, decoded one at a time: the span is valid during the call, its strings as long as the head.
+// each calls a function for the spans of traces, decoded one at a time: the span is valid during the call, its strings as long as the head.
 func (h *head) each(traces []traceOrder, each func(namespace string, s *signal.Span) error) error {
 	d, s := &wire.Decoder{}, signal.Span{}
 	for t := range traces {

@@ -89,7 +89,7 @@ export function SettingsTab({ of, settings }: { of: ServiceName; settings: Servi
             },
           ]}
         >
-          <Input.TextArea autoSize={{ minRows: 4, maxRows: 16 }} className="g-mono" spellCheck={false} />
+          <Input.TextArea rows={8} className="g-mono" spellCheck={false} />
         </Form.Item>
         <Space>
           <Tooltip title={may ? undefined : t.needs(of.namespace)}>
