@@ -88,6 +88,9 @@ func (s *Server) run() {
 // Kill ends the server at once, as a crash would.
 func (s *Server) Kill() { s.process.Signal(syscall.SIGKILL); s.process.Wait() }
 
+// Output is what the server has printed since it was started last.
+func (s *Server) Output() string { return s.process.Output() }
+
 // Restart runs it again on the same data and ports.
 func (s *Server) Restart() { s.t.Helper(); s.run() }
 

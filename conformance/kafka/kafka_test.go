@@ -170,7 +170,12 @@ func (c *consumer) await(t *testing.T, ids []string) (repeated int) {
 
 // emit sends one event, and tells whether it was acknowledged.
 func emit(s *harness.Server, topic, id, text string) error {
-	body, err := json.Marshal(map[string]any{"id": id, "service": "loan", "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736", "fields": map[string]any{"text": text, "amount": 3000}})
+	return emitAt(s, topic, id, text, time.Now())
+}
+
+func emitAt(s *harness.Server, topic, id, text string, at time.Time) error {
+	body, err := json.Marshal(map[string]any{"id": id, "service": "loan", "time": at.UTC().Format(time.RFC3339Nano), "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
+		"fields": map[string]any{"text": text, "amount": 3000}})
 	if err != nil {
 		return err
 	}
@@ -194,7 +199,7 @@ func emit(s *harness.Server, topic, id, text string) error {
 func TestForwarding(t *testing.T) {
 	b := newBroker(t)
 	s := harness.Start(t, "--events-kafka-brokers", b.address, "--events-kafka-prefix", "bank.")
-	c := b.consume("bank.default.loan.granted", "bank.default.large")
+	c := b.consume("bank.default.loan.granted", "bank.default.large", "bank.default.waited")
 
 	// In the background events come all the time; what is acknowledged is written down.
 	var mu sync.Mutex
@@ -263,6 +268,15 @@ func TestForwarding(t *testing.T) {
 	ids := snapshot()
 	repeated := c.await(t, ids)
 	t.Logf("%d events were acknowledged and are all in Kafka, %d of them more than once", len(ids), repeated)
+
+	// Events that waited out an outage are tried as long as new ones, though the topic has to be made first.
+	if err := emitAt(s, "waited", "old", "", time.Now().Add(-time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	c.await(t, []string{"old"})
+	if said := s.Output(); strings.Contains(said, "timed out") {
+		t.Errorf("an event is given up for its age:\n%s", said)
+	}
 
 	// What the broker refuses for good is among the dead letters, and holds nothing up.
 	b.create("bank.default.large", "600")

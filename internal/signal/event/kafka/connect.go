@@ -13,8 +13,6 @@ import (
 )
 
 const (
-	// deliveryTimeout is how long one record is tried before the batch is told of it: a broker that restarts takes some seconds.
-	deliveryTimeout = 20 * time.Second
 	// linger joins the records of a batch into few requests.
 	linger = 5 * time.Millisecond
 	// unknownTopicRetries is low, since the forwarder itself tries again.
@@ -40,7 +38,7 @@ type Connection struct {
 // Connect makes a producer. It does not wait for the brokers. Close it after the forwarder.
 func Connect(c Connection) (*kgo.Client, error) {
 	options := []kgo.Opt{kgo.SeedBrokers(c.Brokers...), kgo.ClientID("gantry"), kgo.AllowAutoTopicCreation(), kgo.ProducerLinger(linger),
-		kgo.RecordDeliveryTimeout(deliveryTimeout), kgo.UnknownTopicRetries(unknownTopicRetries), kgo.MaxBufferedRecords(batchEvents),
+		kgo.UnknownTopicRetries(unknownTopicRetries), kgo.MaxBufferedRecords(batchEvents),
 		kgo.RequiredAcks(kgo.AllISRAcks()), kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)), kgo.ProducerBatchCompression(kgo.ZstdCompression(), kgo.NoCompression())}
 	if c.TLS != nil {
 		options = append(options, kgo.DialTLSConfig(c.TLS))

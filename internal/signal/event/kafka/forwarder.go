@@ -29,6 +29,9 @@ const (
 	firstPause, lastPause = 100 * time.Millisecond, 15 * time.Second
 	// topicPatience is how long a topic that is not there may take to be made before its events are dead letters.
 	topicPatience = time.Minute
+	// deliveryTimeout is how long records are tried before their events are read again: a broker that restarts takes some seconds. The client has a bound of its
+	// own for that, which it counts from a record's timestamp: events that waited out an outage would be too old for it before they are sent.
+	deliveryTimeout = 20 * time.Second
 	// maxTopic bounds a name of a topic, which is Kafka's own bound.
 	maxTopic = 249
 )
@@ -183,11 +186,11 @@ func (f *Forwarder) forward(ctx context.Context, events []event.Stored) error {
 		}
 	}
 	var pending []error
-	for _, result := range f.Producer.ProduceSync(ctx, records...) {
+	for _, result := range f.produce(ctx, records...) {
 		topic := result.Record.Topic
 		if ofBatch(result.Err) {
 			// The broker judges a batch as a whole: alone, the record shows whether it is to blame.
-			result.Err = f.Producer.ProduceSync(ctx, result.Record).FirstErr()
+			result.Err = f.produce(ctx, result.Record).FirstErr()
 		}
 		switch {
 		case result.Err == nil:
@@ -215,6 +218,21 @@ func (f *Forwarder) forward(ctx context.Context, events []event.Stored) error {
 	f.cursor.Store(last)
 	clear(f.settled)
 	return nil
+}
+
+func (f *Forwarder) produce(ctx context.Context, records ...*kgo.Record) kgo.ProduceResults {
+	bounded, cancel := context.WithTimeout(ctx, deliveryTimeout)
+	defer cancel()
+	for _, record := range records {
+		record.Context = nil // the client leaves that of the last try in it
+	}
+	results := f.Producer.ProduceSync(bounded, records...)
+	for i := range results {
+		if errors.Is(results[i].Err, context.DeadlineExceeded) {
+			results[i].Err = fmt.Errorf("no broker took it within %v: %w", deliveryTimeout, results[i].Err)
+		}
+	}
+	return results
 }
 
 // ofBatch tells a refusal that one record brings upon all that went with it.
