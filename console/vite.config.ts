@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url'
 import react from '@vitejs/plugin-react'
 import { defineConfig } from 'vitest/config'
+import { antdStyles } from './scripts/antd.mjs'
 
 // The server that `npm run dev` talks to.
 const server = process.env['GANTRY_ADDRESS'] ?? 'http://127.0.0.1:8848'
@@ -9,7 +10,7 @@ const proxied = { target: server, changeOrigin: false }
 
 export default defineConfig({
   base: '/console/',
-  plugins: [react()],
+  plugins: [react(), antdStyles(fileURLToPath(new URL('./src', import.meta.url)))],
   resolve: {
     alias: [
       { find: '@', replacement: fileURLToPath(new URL('./src', import.meta.url)) },

@@ -4,8 +4,9 @@ import { createRoot } from 'react-dom/client'
 import { RouterProvider } from 'react-router'
 import { isPassing } from './app/errors'
 import { router } from './app/router'
-import { SessionGate } from './app/session'
+import { SessionGate, whoAmI } from './app/session'
 import { Theme } from './app/Theme'
+import 'virtual:antd.css'
 import './app/app.css'
 
 const client = new QueryClient({
@@ -18,6 +19,8 @@ const client = new QueryClient({
     mutations: { retry: false },
   },
 })
+
+void client.prefetchQuery(whoAmI)
 
 createRoot(document.getElementById('root')!).render(
   <StrictMode>

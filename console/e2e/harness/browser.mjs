@@ -23,6 +23,37 @@ const expected = [
 ]
 
 /**
+ * Complains of a component of the library that the sheet made with the build knows nothing of, such as one that is imported in another way than scripts/antd.mjs
+ * looks for: it would stand there without any look. Runs in the page.
+ */
+function watchStyles() {
+  /** @type {Set<string>} */
+  const seen = new Set()
+  const component = /^ant-[a-z]+(?=$|-)/
+  let due = false
+  const look = () => {
+    due = false
+    const rules = [...document.styleSheets]
+      .flatMap((sheet) => [...sheet.cssRules])
+      .filter((rule) => 'selectorText' in rule)
+    if (rules.length === 0) return
+    const selectors = rules.map((rule) => /** @type {CSSStyleRule} */ (rule).selectorText).join()
+    for (const element of document.querySelectorAll('[class*="ant-"]'))
+      for (const name of element.classList) {
+        const found = component.exec(name)?.[0]
+        if (!found || seen.has(found)) continue
+        seen.add(found)
+        if (!selectors.includes(`.${found}`)) console.error(`no styles: ${found} of ${name}`)
+      }
+  }
+  new MutationObserver(() => {
+    if (due) return
+    due = true
+    setTimeout(look, 250)
+  }).observe(document, { subtree: true, childList: true, attributes: true, attributeFilter: ['class'] })
+}
+
+/**
  * @typedef {object} Look
  * @property {'light' | 'dark'} [theme]
  * @property {'en' | 'zh'} [language]
@@ -65,6 +96,7 @@ export class Window {
       })
     }, /** @type {const} */ ([theme, language]))
     const window = new Window(context, await context.newPage(), address)
+    await context.addInitScript(watchStyles)
     window.listen()
     return window
   }

@@ -1,12 +1,9 @@
 import type { ReactNode } from 'react'
-import { Link, matchPath } from 'react-router'
-import { pages } from './pages'
+import { Link } from 'react-router'
+import { pageAt } from './pages'
 
 /** Whether the table of pages has one at this path. */
-export function isPage(to: string): boolean {
-  const pathname = to.split('?')[0]!
-  return pages.some((page) => matchPath({ path: `/:namespace/${page.path}`, end: true }, pathname) !== null)
-}
+export const isPage = (to: string): boolean => pageAt(to) !== undefined
 
 /** A link to a page of the console; plain text where that page is not built: nothing leads nowhere. */
 export function PageLink({ to, children, className }: { to: string; children: ReactNode; className?: string }) {

@@ -21,6 +21,9 @@ const mono = "ui-monospace, 'SF Mono', Menlo, Consolas, 'DejaVu Sans Mono', mono
 function config(dark: boolean): ThemeConfig {
   return {
     algorithm: dark ? antTheme.darkAlgorithm : antTheme.defaultAlgorithm,
+    // The components' styles are a sheet that is made with the build; here only the variables in it are set.
+    zeroRuntime: true,
+    hashed: false,
     token: {
       colorPrimary: dark ? '#5b8cff' : '#1f5eff',
       // Text on white and on the dark container has at least 4.5 : 1.
@@ -30,6 +33,17 @@ function config(dark: boolean): ThemeConfig {
       colorLink: dark ? '#7ea6ff' : '#1a52e0',
       colorTextDescription: dark ? 'rgba(255,255,255,0.65)' : 'rgba(0,0,0,0.62)',
       colorTextPlaceholder: dark ? 'rgba(255,255,255,0.5)' : 'rgba(0,0,0,0.56)',
+      // The library mixes these from the colours above, which in the light are so dark that the mixture is mud.
+      ...(!dark && {
+        colorSuccessBg: '#eefaf2',
+        colorSuccessBorder: '#a9d9ba',
+        colorWarningBg: '#fff6e5',
+        colorWarningBorder: '#f0cf94',
+        colorErrorBg: '#fff1f0',
+        colorErrorBorder: '#f3b3ae',
+        colorInfoBg: '#eef3ff',
+        colorInfoBorder: '#b5c9fb',
+      }),
       colorBgLayout: dark ? '#0f1115' : '#f5f6f8',
       colorBgContainer: dark ? '#171a20' : '#ffffff',
       colorBgElevated: dark ? '#1f232b' : '#ffffff',

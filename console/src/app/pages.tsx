@@ -62,3 +62,12 @@ export const pages: readonly PageEntry[] = [
   { path: 'users', noun: 'administration', menu: 'users', load: () => import('@/pages/users') },
   { path: 'cluster', noun: 'administration', menu: 'cluster', load: () => import('@/pages/cluster') },
 ]
+
+// Made once: a table asks for a link in each of its rows, and the router would make a pattern of every page for every question.
+const patterns = pages.map((page) => new RegExp(`^/[^/]+/${page.path.replace(/:\w+/g, '[^/]+')}/?$`))
+
+/** The page at a path, which begins with the namespace. */
+export function pageAt(path: string): PageEntry | undefined {
+  const pathname = path.split('?')[0]!
+  return pages[patterns.findIndex((pattern) => pattern.test(pathname))]
+}

@@ -4,7 +4,7 @@ import { useMessages } from './i18n'
 import { ErrorBoundary } from './ErrorBoundary'
 import { texts } from './messages'
 import { useNamespace } from './namespace'
-import { pages } from './pages'
+import { pageAt, pages } from './pages'
 import { paths } from './paths'
 import { preferences } from './preferences'
 import { Shell } from './Shell'
@@ -31,6 +31,12 @@ const Home = () => <Navigate replace to={paths.overview(preferences().namespace)
 // Made once: a lazy component that is made anew would be loaded and mounted anew.
 const built = pages.map((page) => ({ path: page.path, Component: lazy(page.load) }))
 
+const basename = '/console'
+
+// What is asked for comes together with the shell, and not when the shell is there to show it.
+const asked = location.pathname.slice(basename.length)
+void (pageAt(asked) ?? pageAt(paths.overview('-')))?.load()
+
 export const router = createBrowserRouter(
   [
     { index: true, Component: Home },
@@ -48,5 +54,5 @@ export const router = createBrowserRouter(
       ],
     },
   ],
-  { basename: '/console' },
+  { basename },
 )

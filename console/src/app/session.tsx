@@ -1,4 +1,4 @@
-import { useQuery, useQueryClient } from '@tanstack/react-query'
+import { queryOptions, useQuery, useQueryClient } from '@tanstack/react-query'
 import { Code, ConnectError } from '@connectrpc/connect'
 import { createContext, lazy, Suspense, useContext, useEffect, useMemo, type ReactNode } from 'react'
 import type { Role } from '@/api/gen/gantry/v1/access_pb'
@@ -11,6 +11,22 @@ import { granted } from './roles'
 
 const Login = lazy(() => import('./Login'))
 const sessionKey = ['session'] as const
+
+/** Asked before anything is rendered: everything waits for it. */
+export const whoAmI = queryOptions({
+  queryKey: sessionKey,
+  queryFn: async ({ signal }) => {
+    try {
+      const who = await access.whoAmI({}, { signal })
+      // Nobody has an answer too; without this the shell would show for a moment, and ask for what is refused.
+      return who.actor === 'anonymous' && !who.authenticationOff ? null : who
+    } catch (error) {
+      if (ConnectError.from(error).code === Code.Unauthenticated) return null
+      throw error
+    }
+  },
+  staleTime: Infinity,
+})
 
 export interface Session {
   /** As in the audit: "user:ann". Empty when authentication is off. */
@@ -32,20 +48,7 @@ export function useSession(): Session {
 /** Shows its children to those who are signed in, and the login to others. */
 export function SessionGate({ children }: { children: ReactNode }) {
   const client = useQueryClient()
-  const who = useQuery({
-    queryKey: sessionKey,
-    queryFn: async ({ signal }) => {
-      try {
-        const who = await access.whoAmI({}, { signal })
-        // Nobody has an answer too; without this the shell would show for a moment, and ask for what is refused.
-        return who.actor === 'anonymous' && !who.authenticationOff ? null : who
-      } catch (error) {
-        if (ConnectError.from(error).code === Code.Unauthenticated) return null
-        throw error
-      }
-    },
-    staleTime: Infinity,
-  })
+  const who = useQuery(whoAmI)
   useEffect(
     () =>
       onSignedOut(() => {

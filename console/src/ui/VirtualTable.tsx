@@ -1,5 +1,5 @@
 import { useVirtualizer } from '@tanstack/react-virtual'
-import { useMemo, useRef, useState, type CSSProperties, type ReactNode } from 'react'
+import { memo, useCallback, useMemo, useRef, useState, type CSSProperties, type ReactNode } from 'react'
 import { useMessages } from '@/app/i18n'
 import { texts } from './messages'
 
@@ -73,11 +73,16 @@ export function VirtualTable<Row>({
   })
   const grid = columns.map((c) => (typeof c.width === 'number' ? `${c.width}px` : `minmax(96px, ${c.width})`)).join(' ')
   const least = columns.reduce((sum, c) => sum + (typeof c.width === 'number' ? c.width : 96) + 8, 0) + 16
-  const move = (index: number) => {
-    if (index < 0 || index >= shown.length) return
-    virtual.scrollToIndex(index)
-    requestAnimationFrame(() => scroller.current?.querySelector<HTMLElement>(`[data-index="${index}"]`)?.focus())
-  }
+  const last = shown.length - 1
+  const { scrollToIndex } = virtual
+  const move = useCallback(
+    (index: number) => {
+      if (index < 0 || index > last) return
+      scrollToIndex(index)
+      requestAnimationFrame(() => scroller.current?.querySelector<HTMLElement>(`[data-index="${index}"]`)?.focus())
+    },
+    [last, scrollToIndex],
+  )
   return (
     <div
       ref={scroller}
@@ -127,44 +132,18 @@ export function VirtualTable<Row>({
             const row = shown[item.index]!
             const id = rowKey(row)
             return (
-              <div
+              <TableRow
                 key={id}
-                role="row"
-                data-index={item.index}
-                aria-rowindex={item.index + 2}
-                aria-selected={selected === undefined ? undefined : selected === id}
-                tabIndex={onOpen ? 0 : undefined}
-                className={`g-table-row${onOpen ? ' g-open' : ''}${selected === id ? ' g-selected' : ''}`}
-                style={{
-                  gridTemplateColumns: grid,
-                  height: rowHeight,
-                  transform: `translateY(${item.start}px)`,
-                  position: 'absolute',
-                  insetInline: 0,
-                }}
-                onClick={(event) => {
-                  // What a row opens elsewhere on the page, a menu or a dialog, tells the row of its clicks too.
-                  if (!event.currentTarget.contains(event.target as Node)) return
-                  // A link or a button in the row does what it says, and text can be marked.
-                  if ((event.target as HTMLElement).closest('a, button, label, input') || getSelection()?.toString())
-                    return
-                  onOpen?.(row)
-                }}
-                onKeyDown={(event) => {
-                  if (event.target !== event.currentTarget) return
-                  if (event.key === 'Enter') onOpen?.(row)
-                  if (event.key === 'ArrowDown' || event.key === 'ArrowUp') {
-                    event.preventDefault()
-                    move(item.index + (event.key === 'ArrowDown' ? 1 : -1))
-                  }
-                }}
-              >
-                {columns.map((column) => (
-                  <div key={column.key} role="cell" className={column.align === 'right' ? 'g-right g-num' : undefined}>
-                    {column.render(row)}
-                  </div>
-                ))}
-              </div>
+                row={row}
+                index={item.index}
+                top={item.start}
+                height={rowHeight}
+                grid={grid}
+                columns={columns}
+                selected={selected === undefined ? undefined : selected === id}
+                onOpen={onOpen}
+                move={move}
+              />
             )
           })}
         </div>
@@ -172,3 +151,67 @@ export function VirtualTable<Row>({
     </div>
   )
 }
+
+interface TableRowProps<Row> {
+  row: Row
+  index: number
+  top: number
+  height: number
+  grid: string
+  columns: readonly Column<Row>[]
+  selected: boolean | undefined
+  onOpen: ((row: Row) => void) | undefined
+  move: (index: number) => void
+}
+
+// While one scrolls, only rows that come into sight are made. That holds as long as `columns` and `onOpen` stay the same.
+const TableRow = memo(function TableRow<Row>({
+  row,
+  index,
+  top,
+  height,
+  grid,
+  columns,
+  selected,
+  onOpen,
+  move,
+}: TableRowProps<Row>) {
+  return (
+    <div
+      role="row"
+      data-index={index}
+      aria-rowindex={index + 2}
+      aria-selected={selected}
+      tabIndex={onOpen ? 0 : undefined}
+      className={`g-table-row${onOpen ? ' g-open' : ''}${selected ? ' g-selected' : ''}`}
+      style={{
+        gridTemplateColumns: grid,
+        height,
+        transform: `translateY(${top}px)`,
+        position: 'absolute',
+        insetInline: 0,
+      }}
+      onClick={(event) => {
+        // What a row opens elsewhere on the page, a menu or a dialog, tells the row of its clicks too.
+        if (!event.currentTarget.contains(event.target as Node)) return
+        // A link or a button in the row does what it says, and text can be marked.
+        if ((event.target as HTMLElement).closest('a, button, label, input') || getSelection()?.toString()) return
+        onOpen?.(row)
+      }}
+      onKeyDown={(event) => {
+        if (event.target !== event.currentTarget) return
+        if (event.key === 'Enter') onOpen?.(row)
+        if (event.key === 'ArrowDown' || event.key === 'ArrowUp') {
+          event.preventDefault()
+          move(index + (event.key === 'ArrowDown' ? 1 : -1))
+        }
+      }}
+    >
+      {columns.map((column) => (
+        <div key={column.key} role="cell" className={column.align === 'right' ? 'g-right g-num' : undefined}>
+          {column.render(row)}
+        </div>
+      ))}
+    </div>
+  )
+}) as <Row>(props: TableRowProps<Row>) => ReactNode

@@ -1,5 +1,5 @@
 import { SearchOutlined } from '@ant-design/icons'
-import { Button, Checkbox, Input, Select, Tag, Tooltip } from 'antd'
+import { Button, Input, Select, Tag } from 'antd'
 import { useDeferredValue, useMemo, useState } from 'react'
 import { useNavigate, useSearchParams } from 'react-router'
 import type { Instance } from '@/api/gen/gantry/v1/instance_pb'
@@ -14,6 +14,7 @@ import { dateOf, duration, rate, share } from '@/ui/format'
 import { texts as shared } from '@/ui/messages'
 import { StateTag } from '@/ui/StateTag'
 import { Ago } from '@/ui/Time'
+import { Mark } from '@/ui/Mark'
 import { VirtualTable, type Column } from '@/ui/VirtualTable'
 import { compare, instanceRows, passing, searched, type InstanceRow } from './instanceRows'
 import { texts } from './messages'
@@ -158,21 +159,20 @@ function useColumns({
         key: 'mark',
         title: t.markAll,
         head: (
-          <Checkbox
-            aria-label={t.markAll}
-            checked={all}
-            indeterminate={some && !all}
+          <Mark
+            label={t.markAll}
+            checked={all ? true : some ? 'some' : false}
             onChange={() => setMarked(all ? new Set() : new Set(shown.map((row) => row.id)))}
           />
         ),
         width: 24,
         render: (row) => (
-          <Checkbox
-            aria-label={t.mark(row.id)}
+          <Mark
+            label={t.mark(row.id)}
             checked={marked.has(row.id)}
-            onChange={(event) => {
+            onChange={(checked) => {
               const next = new Set(marked)
-              if (event.target.checked) next.add(row.id)
+              if (checked) next.add(row.id)
               else next.delete(row.id)
               setMarked(next)
             }}
@@ -262,7 +262,7 @@ function useColumns({
         title: t.actions,
         head: <span className="g-sr">{t.actions}</span>,
         width: 32,
-        render: (row) => <ActsMenu small targets={[row.instance]} of={row.id} ask={ask} refused={refused} />,
+        render: (row) => <ActsMenu target={row.instance} ask={ask} refused={refused} />,
       },
     ]
   }, [t, namespace, service, group, shown, marked, setMarked, ask, refused])
@@ -277,14 +277,12 @@ export function InstanceState({ instance, state }: { instance: Instance; state: 
     instance.provisional ? t.provisional : '',
   ].filter(Boolean)
   return (
-    <Tooltip title={marks.join(' · ') || undefined}>
-      <span>
-        <StateTag state={state} />
-        {instance.override?.status ? <span className="g-secondary"> *</span> : null}
-        {instance.protected && <Tag className="g-service-protected">{t.protected}</Tag>}
-        {marks.length > 0 && <span className="g-sr"> {marks.join(', ')}</span>}
-      </span>
-    </Tooltip>
+    <span title={marks.join(' · ') || undefined}>
+      <StateTag state={state} />
+      {instance.override?.status ? <span className="g-secondary"> *</span> : null}
+      {instance.protected && <Tag className="g-service-protected">{t.protected}</Tag>}
+      {marks.length > 0 && <span className="g-sr"> {marks.join(', ')}</span>}
+    </span>
   )
 }
 

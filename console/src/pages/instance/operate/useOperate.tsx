@@ -1,6 +1,6 @@
-import { DownOutlined, MoreOutlined } from '@ant-design/icons'
+import { MoreOutlined } from '@ant-design/icons'
 import { Button, Dropdown, Tooltip, type MenuProps } from 'antd'
-import { useCallback, useMemo, useState, type ReactNode } from 'react'
+import { useCallback, useState, type ReactNode } from 'react'
 import { Role } from '@/api/gen/gantry/v1/access_pb'
 import type { Instance } from '@/api/gen/gantry/v1/instance_pb'
 import { useMessages } from '@/app/i18n'
@@ -26,47 +26,36 @@ export function useOperate(whole: Whole): { ask: Ask; dialog: ReactNode; refused
   }
 }
 
-/** The acts as a menu; one that would change nothing is not offered. */
-export function ActsMenu({
-  targets,
-  of,
-  ask,
-  refused,
-  small,
-}: {
-  targets: readonly Instance[]
-  /** What the menu acts on, for those who hear the page. */
-  of: string
-  ask: Ask
-  refused: string | undefined
-  small?: boolean
-}) {
+/**
+ * The acts on one instance as a menu; one that would change nothing is not offered. A table has it in every row, so the menu itself is made when it is first
+ * asked for.
+ */
+export function ActsMenu({ target, ask, refused }: { target: Instance; ask: Ask; refused: string | undefined }) {
   const t = useMessages(texts)
-  const menu = useMemo<MenuProps>(
-    () => ({
-      items: acts.map((act) => ({
-        key: act,
-        label: t.menu[act],
-        disabled: act === 'reset' && targets.every((target) => !target.override),
-        title: act === 'reset' && targets.every((target) => !target.override) ? t.noOverride : undefined,
-      })),
-      onClick: ({ key }) => ask(key as Act, targets),
+  const [open, setOpen] = useState<boolean>()
+  const button = (
+    <button
+      type="button"
+      className="g-operate-more"
+      aria-label={t.actions(target.id)}
+      aria-haspopup="menu"
+      disabled={!!refused}
+      title={refused}
+      onClick={open === undefined ? () => setOpen(true) : undefined}
+    >
+      <MoreOutlined aria-hidden />
+    </button>
+  )
+  if (open === undefined || refused) return button
+  const menu: MenuProps = {
+    items: acts.map((act) => {
+      const nothing = act === 'reset' && !target.override
+      return { key: act, label: t.menu[act], disabled: nothing, title: nothing ? t.noOverride : undefined }
     }),
-    [ask, targets, t],
-  )
-  const button = small ? (
-    <Button type="text" size="small" icon={<MoreOutlined />} aria-label={t.actions(of)} disabled={!!refused} />
-  ) : (
-    <Button icon={<DownOutlined />} iconPlacement="end" aria-label={t.actions(of)} disabled={!!refused}>
-      {t.act.drain} · {t.act.weight} …
-    </Button>
-  )
-  return refused ? (
-    <Tooltip title={refused}>
-      <span>{button}</span>
-    </Tooltip>
-  ) : (
-    <Dropdown trigger={['click']} menu={menu}>
+    onClick: ({ key }) => ask(key as Act, [target]),
+  }
+  return (
+    <Dropdown trigger={['click']} menu={menu} open={open} onOpenChange={setOpen} autoFocus>
       {button}
     </Dropdown>
   )

@@ -1,0 +1,2 @@
+// The components' styles, made by scripts/antd.mjs.
+declare module 'virtual:antd.css'
