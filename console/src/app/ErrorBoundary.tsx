@@ -1,25 +1,22 @@
-import { Button, Result } from 'antd'
+import { Button } from 'antd'
 import { Component, type ReactNode } from 'react'
 import { useMessages } from './i18n'
 import { texts } from './messages'
+import { Notice } from './Notice'
 
 function Crash({ error, again }: { error: Error; again: () => void }) {
   const t = useMessages(texts).crash
   return (
-    <Result
-      status="warning"
+    <Notice
       title={t.title}
-      subTitle={
-        <>
-          {t.text} <code className="g-break">{error.message}</code>
-        </>
-      }
-      extra={
+      action={
         <Button type="primary" onClick={again}>
           {t.again}
         </Button>
       }
-    />
+    >
+      {t.text} <code>{error.message}</code>
+    </Notice>
   )
 }
 

@@ -1,9 +1,10 @@
-import { Button, Result } from 'antd'
-import { createBrowserRouter, Link, Navigate } from 'react-router'
+import { Button } from 'antd'
+import { createBrowserRouter, Navigate, useNavigate } from 'react-router'
 import { useMessages } from './i18n'
 import { ErrorBoundary } from './ErrorBoundary'
 import { texts } from './messages'
 import { useNamespace } from './namespace'
+import { Notice } from './Notice'
 import { pageAt, pages } from './pages'
 import { paths } from './paths'
 import { preferences } from './preferences'
@@ -13,14 +14,14 @@ import { lazy } from 'react'
 function Missing() {
   const t = useMessages(texts).missing
   const namespace = useNamespace()
+  const navigate = useNavigate()
   return (
-    <Result
-      status="404"
+    <Notice
       title={t.title}
-      extra={
-        <Link to={paths.overview(namespace)}>
-          <Button type="primary">{t.back}</Button>
-        </Link>
+      action={
+        <Button type="primary" onClick={() => void navigate(paths.overview(namespace))}>
+          {t.back}
+        </Button>
       }
     />
   )
