@@ -344,9 +344,16 @@ func TestAges(t *testing.T) {
 			t.Errorf("%v ago is %s, want %s (%v)", ago, c.age(moment), want, err)
 		}
 	}
-	moment, err := c.parseMoment("since", "90m")
-	if err != nil || !moment.AsTime().Equal(now.Add(-90*time.Minute)) {
-		t.Errorf("90m is %v (%v)", moment.AsTime(), err)
+	for text, ago := range map[string]time.Duration{"90m": 90 * time.Minute, "7d": 7 * 24 * time.Hour, "0s": 0} {
+		moment, err := c.parseMoment("since", text)
+		if err != nil || !moment.AsTime().Equal(now.Add(-ago)) {
+			t.Errorf("%s is %v (%v)", text, moment.AsTime(), err)
+		}
+	}
+	for _, text := range []string{"-90m", "d", "-1d", "1.5d", "99999d", "7days", "soon"} {
+		if moment, err := c.parseMoment("since", text); err == nil {
+			t.Errorf("%s is %v", text, moment.AsTime())
+		}
 	}
 }
 

@@ -137,12 +137,22 @@ func grantsText(grants []*gantryv1.Grant) string {
 	return strings.Join(parts, ",")
 }
 
+// longAgo reads how long ago something was: a duration as Go writes it, or whole days such as 7d, which people and the console say.
+func longAgo(text string) (time.Duration, bool) {
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		n, err := strconv.ParseUint(days, 10, 16)
+		return time.Duration(n) * 24 * time.Hour, err == nil
+	}
+	ago, err := time.ParseDuration(text)
+	return ago, err == nil && ago >= 0
+}
+
 // parseMoment reads a time: RFC 3339, a date or a date with time in the local zone, or how long ago it was.
 func (c *cli) parseMoment(flag, text string) (*timestamppb.Timestamp, error) {
 	if text == "" {
 		return nil, nil
 	}
-	if ago, err := time.ParseDuration(text); err == nil && ago >= 0 {
+	if ago, ok := longAgo(text); ok {
 		return timestamppb.New(c.now().Add(-ago)), nil
 	}
 	if t, err := time.Parse(time.RFC3339, text); err == nil {
@@ -154,5 +164,5 @@ func (c *cli) parseMoment(flag, text string) (*timestamppb.Timestamp, error) {
 		}
 	}
 	return nil, fault.New(fault.Invalid, "cli.usage", "%q is no time", text).At(flag).
-		Hinted("write how long ago (90m), a date (2026-03-01), or RFC 3339 (2026-03-01T12:00:00Z)")
+		Hinted("write how long ago (90m, 7d), a date (2026-03-01), or RFC 3339 (2026-03-01T12:00:00Z)")
 }
