@@ -8,7 +8,8 @@ import { texts } from './messages'
 export function LiveBanner() {
   const t = useMessages(texts).live
   const { state, heard, retry } = useLive()
-  if (state === 'live' || state === 'connecting') return null
+  // What is refused is told in place of the page.
+  if (state === 'live' || state === 'connecting' || state === 'refused') return null
   return (
     <Alert
       banner
@@ -32,6 +33,7 @@ export function LiveSign() {
     connecting: all.live.connecting,
     lost: all.live.lostSign,
     stale: all.live.staleSign,
+    refused: all.live.refusedSign,
   }[state]
   return (
     <Tooltip title={version ? all.shell.server(version, node ?? '') : undefined}>

@@ -16,7 +16,7 @@ import { Loading } from '@/ui/Loading'
 import { ErrorBoundary } from './ErrorBoundary'
 import { useMessages } from './i18n'
 import { LiveBanner, LiveSign } from './LiveBanner'
-import { useLiveLine } from './live'
+import { useLive, useLiveLine } from './live'
 import { texts } from './messages'
 import { useNamespace } from './namespace'
 import { icons, nouns, pages } from './pages'
@@ -26,6 +26,7 @@ import { useSession } from './session'
 import { LanguageSwitch, ThemeSwitch } from './Switches'
 
 const Palette = lazy(() => import('./Palette'))
+const RefusedNamespace = lazy(() => import('./RefusedNamespace'))
 
 function Navigation({ onGo }: { onGo?: () => void }) {
   const t = useMessages(texts)
@@ -125,7 +126,14 @@ export function Shell() {
   const [drawer, setDrawer] = useState(false)
   const [palette, setPalette] = useState(false)
   useLiveLine(namespace)
-  useEffect(() => setPreferences({ namespace }), [namespace])
+  const { state } = useLive()
+  // Users and nodes are of no namespace, whatever the address says.
+  const here = pathname.split('/')[2] ?? ''
+  const refused = state === 'refused' && pages.find((page) => page.path === here)?.noun !== 'administration'
+  // What is not there is not gone back to.
+  useEffect(() => {
+    if (state === 'live') setPreferences({ namespace })
+  }, [namespace, state])
   useEffect(() => {
     const open = (event: KeyboardEvent) => {
       if (event.key.toLowerCase() !== 'k' || !(event.ctrlKey || event.metaKey) || event.altKey || event.shiftKey) return
@@ -191,9 +199,7 @@ export function Shell() {
         <main id="content" tabIndex={-1} className="g-main">
           <LiveBanner />
           <ErrorBoundary key={pathname}>
-            <Suspense fallback={<Loading />}>
-              <Outlet />
-            </Suspense>
+            <Suspense fallback={<Loading />}>{refused ? <RefusedNamespace /> : <Outlet />}</Suspense>
           </ErrorBoundary>
         </main>
       </Layout>

@@ -1,8 +1,9 @@
 import { create } from '@bufbuild/protobuf'
+import { Code, ConnectError } from '@connectrpc/connect'
 import { expect, test } from 'vitest'
 import { ChangeSchema } from '@/api/gen/gantry/v1/event_pb'
 import { LiveHintSchema, LiveTickSchema } from '@/api/gen/gantry/v1/live_pb'
-import { topicsOf } from './live'
+import { isRefusal, topicsOf } from './live'
 
 const before = create(LiveHintSchema, { services: 3n, documents: 5n, alerts: 1n, changes: 0n })
 
@@ -24,4 +25,11 @@ test('changes and ticks', () => {
     'services',
   ])
   expect(topicsOf({ case: 'tick', value: create(LiveTickSchema, {}) }, before)).toEqual(['figures'])
+})
+
+test('a namespace that is not there, or not for who looks, is no broken line', () => {
+  expect(isRefusal(new ConnectError('no namespace "x"', Code.NotFound))).toBe(true)
+  expect(isRefusal(new ConnectError('vera may not view', Code.PermissionDenied))).toBe(true)
+  expect(isRefusal(new ConnectError('the node is leaving', Code.Unavailable))).toBe(false)
+  expect(isRefusal(new TypeError('Failed to fetch'))).toBe(false)
 })

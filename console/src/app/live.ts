@@ -14,7 +14,10 @@ const silence = 12_000
 const retryMost = 15_000
 
 export interface LineState {
-  state: 'connecting' | 'live' | 'stale' | 'lost'
+  /** refused: the server answers, and says why it shows nothing of this namespace. */
+  state: 'connecting' | 'live' | 'stale' | 'lost' | 'refused'
+  /** Why it is refused. */
+  refusal?: unknown
   /** Of the last event. */
   heard?: Date
   version?: string
@@ -41,6 +44,10 @@ export function topicsOf(event: LiveEvent['event'], before: LiveHint | undefined
       return []
   }
 }
+
+/** Whether an error says that there is nothing to follow, rather than that the line broke. */
+export const isRefusal = (error: unknown) =>
+  error instanceof ConnectError && (error.code === Code.NotFound || error.code === Code.PermissionDenied)
 
 export class Line {
   private current: LineState = { state: 'connecting' }
@@ -82,6 +89,7 @@ export class Line {
 
   async run() {
     while (!this.ended.signal.aborted) {
+      let refusal: unknown
       const attempt = (this.attempt = new AbortController())
       const watchdog = new Watchdog(silence, () => {
         this.set({ state: 'stale' })
@@ -96,11 +104,14 @@ export class Line {
       } catch (error) {
         if (this.ended.signal.aborted) return
         if (ConnectError.from(error).code === Code.Unauthenticated) tellSignedOut()
+        // It is asked again: the namespace, or the right to it, may yet come.
+        refusal = isRefusal(error) ? error : undefined
       } finally {
         watchdog.stop()
       }
       if (this.ended.signal.aborted) return
-      if (this.current.state !== 'stale') this.set({ state: 'lost', heard: this.current.heard ?? new Date() })
+      if (refusal !== undefined) this.set({ state: 'refused', refusal })
+      else if (this.current.state !== 'stale') this.set({ state: 'lost', heard: this.current.heard ?? new Date() })
       this.failures++
       await this.pause(Math.min(retryMost, 500 * 2 ** Math.min(this.failures, 6)) * (0.5 + Math.random() / 2))
     }
@@ -129,7 +140,8 @@ export class Line {
     if (event.event.case === 'hello') {
       // Whatever was read before may be old: events of the meantime are not told again.
       this.at = event.event.value.at
-      this.set({ state: 'live', heard: new Date(), version: event.event.value.version, node: event.event.value.node })
+      const { version, node } = event.event.value
+      this.set({ state: 'live', heard: new Date(), version, node, refusal: undefined })
       void this.client.invalidateQueries({ predicate: (query) => query.queryKey[1] === this.namespace })
       return
     }
@@ -174,6 +186,8 @@ export function useLiveLine(namespace: string) {
     const opened = new Line(namespace, client)
     const stop = opened.subscribe(() => lineListeners.forEach((tell) => tell()))
     line = opened
+    // What was said of another namespace does not hold for this one.
+    lineListeners.forEach((tell) => tell())
     void opened.run()
     return () => {
       stop()

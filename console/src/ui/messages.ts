@@ -8,6 +8,8 @@ export const texts = messages(
       curl: 'curl',
       link: 'Link to this page',
       copied: 'Copied',
+      copyCommand: 'Copy command',
+      copyCurl: 'Copy curl',
       refused: 'The browser did not let it be copied. Here it is:',
     },
     range: {
@@ -72,6 +74,8 @@ export const texts = messages(
       curl: 'curl',
       link: '本页链接',
       copied: '已复制',
+      copyCommand: '复制命令',
+      copyCurl: '复制 curl',
       refused: '浏览器不允许复制，内容如下：',
     },
     range: {
