@@ -1,7 +1,7 @@
 import { CodeOutlined, LinkOutlined, CopyOutlined, ApiOutlined } from '@ant-design/icons'
 import { App, Button, Dropdown } from 'antd'
 import { useMessages } from '@/app/i18n'
-import { commandText, curlText, type Same } from './commands'
+import { commandText, curlText, type Same, type SameNow } from './commands'
 import { texts } from './messages'
 
 export function useCopy() {
@@ -18,15 +18,18 @@ export function useCopy() {
   }
 }
 
-export function CopyAs({ same, authenticationOff }: { same: Same; authenticationOff?: boolean }) {
+export function CopyAs({ same: given, authenticationOff }: { same: Same | SameNow; authenticationOff?: boolean }) {
   const t = useMessages(texts).copy
   const copy = useCopy()
+  const now = () => (typeof given === 'function' ? given() : given)
+  const same = now()
   const items = [
     ...(same.command ? [{ key: 'command', icon: <CodeOutlined />, label: t.command }] : []),
     ...(same.call ? [{ key: 'curl', icon: <ApiOutlined />, label: t.curl }] : []),
     { key: 'link', icon: <LinkOutlined />, label: t.link },
   ]
   const take = (key: string) => {
+    const same = now()
     if (key === 'command' && same.command) return commandText(same.command)
     if (key === 'curl' && same.call) return curlText(same.call, location.origin, authenticationOff)
     return location.href

@@ -46,7 +46,8 @@ function Said({ said }: { said: Explained }) {
           ))}
         </ul>
       )}
-      <code className="g-secondary">{said.reason ?? said.code}</code>
+      {/* What did not come from the server has no code that one could look up. */}
+      {(said.reason || said.code !== 'internal') && <code className="g-secondary">{said.reason ?? said.code}</code>}
     </>
   )
 }

@@ -3,7 +3,7 @@ import { useEffect, type ReactNode } from 'react'
 import { PageLink } from '@/app/PageLink'
 import { SavedViews } from '@/app/SavedViews'
 import { useSession } from '@/app/session'
-import type { Same } from './commands'
+import type { Same, SameNow } from './commands'
 import { CopyAs } from './CopyAs'
 
 export interface Crumb {
@@ -26,7 +26,7 @@ export function Page({
   tag?: ReactNode
   crumbs?: readonly Crumb[]
   actions?: ReactNode
-  same: Same
+  same: Same | SameNow
   /** Name of the page for its saved views; pages without filters have none. */
   views?: string
   children: ReactNode

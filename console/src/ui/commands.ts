@@ -6,6 +6,9 @@ export interface Same {
   call?: { method: string; message: object } | { path: string; query: Record<string, string> }
 }
 
+/** What holds for the moment in which it is copied: a relative time range has no fixed end. */
+export type SameNow = () => Same
+
 /** Quotes a word for a shell when it must be. */
 export function quote(word: string): string {
   return /^[A-Za-z0-9_@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`

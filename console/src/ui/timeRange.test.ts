@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { moment, resolve, stepOf } from './timeRange'
+import { moment, resolve, stepOf, timeFlags } from './timeRange'
 
 const now = Date.UTC(2026, 10, 26, 12)
 
@@ -25,4 +25,10 @@ test('steps keep the points of a chart bounded', () => {
     const step = stepOf({ since: new Date(now - hours * 3_600_000), until: new Date(now) })
     expect((hours * 3600) / step).toBeLessThanOrEqual(240)
   }
+})
+
+test('a range as flags of a command', () => {
+  expect(timeFlags({ from: '-7d', to: 'now' })).toEqual(['--since', '7d'])
+  expect(timeFlags({ from: '-2h', to: '-1h' })).toEqual(['--since', '2h', '--until', '1h'])
+  expect(timeFlags({ from: '2026-03-01T12:00:00Z', to: 'now' })).toEqual(['--since', '2026-03-01T12:00:00Z'])
 })

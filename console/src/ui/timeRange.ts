@@ -81,3 +81,9 @@ export function useTimeRange(fallback: TimeRange = { from: '-1h', to: 'now' }): 
     }
   }, [from, to, baseFrom, baseTo, setSearch])
 }
+
+/** A time range as the command line takes it: "7d" is how long ago, and no end is now. */
+export const timeFlags = ({ from, to }: TimeRange): string[] => [
+  ...['--since', from.replace(/^-/, '')],
+  ...(to === 'now' ? [] : ['--until', to.replace(/^-/, '')]),
+]

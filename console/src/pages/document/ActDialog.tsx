@@ -4,8 +4,8 @@ import type { Document, HistoryResponse, ReleaseResponse } from '@/api/gen/gantr
 import { releases } from '@/api/clients'
 import { explain } from '@/app/errors'
 import { useMessages } from '@/app/i18n'
-import { commandText } from '@/ui/commands'
-import { useCopy } from '@/ui/CopyAs'
+import { ByCommand } from '@/ui/ByCommand'
+import type { Same } from '@/ui/commands'
 import { Failure } from '@/ui/Failure'
 import { useUndo } from '@/ui/Undo'
 import { progressOf, rollbackTarget } from './history'
@@ -26,7 +26,10 @@ interface Plan {
   from: bigint
   to: bigint
   call: (message: string, expectedRevision: bigint) => Promise<ReleaseResponse>
+  /** The same by the command line, and what the API is told beside the document. */
   flags: string[]
+  method: string
+  more?: object
   /** What does the opposite, if the document is still as the act left it; undefined where nothing does. */
   opposite?: (expectedRevision: bigint | undefined) => Promise<unknown>
 }
@@ -43,6 +46,8 @@ function plan(ref: Reference, head: Document, history: HistoryResponse, act: Act
         to: act.version,
         call: (message, expectedRevision) => releases.release({ ref, version: act.version, message, expectedRevision }),
         flags: ['--version', String(act.version)],
+        method: 'Release',
+        more: { version: String(act.version) },
         opposite: released > 0n ? back(released) : undefined,
       }
     case 'promote':
@@ -51,6 +56,7 @@ function plan(ref: Reference, head: Document, history: HistoryResponse, act: Act
         to: staged,
         call: (message, expectedRevision) => releases.promote({ ref, message, expectedRevision }),
         flags: [],
+        method: 'Promote',
         opposite: released > 0n ? back(released) : undefined,
       }
     case 'abort':
@@ -59,6 +65,7 @@ function plan(ref: Reference, head: Document, history: HistoryResponse, act: Act
         to: released,
         call: (message, expectedRevision) => releases.abort({ ref, message, expectedRevision }),
         flags: [],
+        method: 'Abort',
         opposite: (expectedRevision) =>
           releases.release({ ref, version: staged, cohort: head.rollout?.cohort, expectedRevision }),
       }
@@ -69,6 +76,8 @@ function plan(ref: Reference, head: Document, history: HistoryResponse, act: Act
         to,
         call: (message, expectedRevision) => releases.rollback({ ref, version: to, message, expectedRevision }),
         flags: [...(to > 0n ? ['--version', String(to)] : []), '--yes'],
+        method: 'Rollback',
+        more: to > 0n ? { version: String(to) } : {},
         opposite: (expectedRevision) =>
           released > 0n
             ? releases.release({ ref, version: released, expectedRevision })
@@ -81,6 +90,7 @@ function plan(ref: Reference, head: Document, history: HistoryResponse, act: Act
         to: 0n,
         call: (message, expectedRevision) => releases.delete({ ref, message, expectedRevision }),
         flags: ['--yes'],
+        method: 'Delete',
         opposite: released > 0n ? back(released) : undefined,
       }
   }
@@ -101,7 +111,6 @@ export function ActDialog({
   const all = useMessages(texts)
   const t = all.act
   const { message: toast } = App.useApp()
-  const copy = useCopy()
   const undo = useUndo()
   // What was seen when the question was asked is what may be changed: who came between is told of, not overwritten.
   const [seen, setSeen] = useState(history)
@@ -115,7 +124,13 @@ export function ActDialog({
   const followers = progressOf(applied.data?.reports ?? []).total
   const inStage = progressOf(applied.data?.reports ?? [], head.rollout?.version).total
   const stale = history.document !== undefined && history.document.revision !== head.revision
-  const command = commandText(words(act.verb, ref, ...planned.flags, ...(message ? ['--message', message] : [])))
+  const same: Same = {
+    command: words(act.verb, ref, ...planned.flags, ...(message ? ['--message', message] : [])),
+    call: {
+      method: `gantry.v1.ReleaseService/${planned.method}`,
+      message: { ref, ...planned.more, ...(message ? { message } : {}) },
+    },
+  }
   const versions = { from: String(planned.from), to: String(planned.to), cohort: cohortWords(head.rollout?.cohort) }
   const run = async () => {
     setBusy(true)
@@ -188,12 +203,7 @@ export function ActDialog({
           </div>
         )}
         {error !== undefined && <Failure error={error} compact />}
-        <div className="g-document-command">
-          <code className="g-break">{command}</code>
-          <Button size="small" onClick={() => void copy(command)}>
-            {all.copyCommand}
-          </Button>
-        </div>
+        <ByCommand same={same} />
       </div>
     </Modal>
   )

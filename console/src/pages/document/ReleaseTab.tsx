@@ -4,6 +4,8 @@ import { useSearchParams } from 'react-router'
 import type { HistoryResponse } from '@/api/gen/gantry/v1/release_pb'
 import { releases } from '@/api/clients'
 import { useMessages } from '@/app/i18n'
+import { ByCommand } from '@/ui/ByCommand'
+import type { Same } from '@/ui/commands'
 import { Failure } from '@/ui/Failure'
 import { Panel } from '@/ui/Page'
 import { useUndo } from '@/ui/Undo'
@@ -14,7 +16,18 @@ import { VersionSelect } from './DiffTab'
 import { texts } from './messages'
 import { PreviewPanel } from './PreviewPanel'
 import { useApplied, usePreview } from './queries'
-import { cohortOf, cohortText, cohortWords, isEmptyCohort, nameOf, type CohortText, type Reference } from './reference'
+import {
+  cohortFlags,
+  cohortJson,
+  cohortOf,
+  cohortText,
+  cohortWords,
+  isEmptyCohort,
+  nameOf,
+  words,
+  type CohortText,
+  type Reference,
+} from './reference'
 import { VersionDiff } from './VersionDiff'
 
 /** What the address says is to be released, and to whom. */
@@ -33,6 +46,20 @@ export function releaseForm(parameters: URLSearchParams, history: HistoryRespons
     parameters.get('for') === 'all' || (parameters.get('for') === null && head.releasedVersion === 0n && !head.rollout)
   return { version, cohort, toAll }
 }
+
+/** What begins a stage, or moves it, by the command line. */
+const sameStage = (ref: Reference, version: bigint, cohort: CohortText, message: string): Same => ({
+  command: words(
+    'release',
+    ref,
+    ...['--version', String(version), ...cohortFlags(cohort)],
+    ...(message ? ['--message', message] : []),
+  ),
+  call: {
+    method: 'gantry.v1.ReleaseService/Release',
+    message: { ref, version: String(version), cohort: cohortJson(cohort), ...(message ? { message } : {}) },
+  },
+})
 
 /** Puts a version in force: for all, or stage by stage; who will get it is seen before, and who has it after. */
 export function ReleaseTab({
@@ -163,6 +190,9 @@ export function ReleaseTab({
               </Tooltip>
               {why && <span className="g-secondary">{why}</span>}
             </div>
+            {(!toAll || rollout) && chosen && why === undefined && (
+              <ByCommand same={sameStage(ref, version, cohort, message)} />
+            )}
           </div>
         </Panel>
         {(!toAll || rollout) && (

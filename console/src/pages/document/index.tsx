@@ -292,17 +292,25 @@ function sameAs(ref: Reference, tab: Tab, parameters: URLSearchParams, history: 
         call: { method: method('Diff'), message: { ref, from, to } },
       }
     }
+    // What the tab shows before anything is done; what does it stands beside the button.
     case 'release': {
-      if (!history) return { command: words('release', ref) }
+      if (!history) return { command: words('get', ref), call: { method: method('Get'), message: { ref } } }
       const { version, cohort, toAll } = releaseForm(parameters, history)
-      const flags = toAll ? [] : cohortFlags(cohort)
-      return {
-        command: words('release', ref, '--version', String(version), ...flags, ...(toAll ? [] : ['--preview'])),
-        call: {
-          method: method('Release'),
-          message: { ref, version: String(version), ...(toAll ? {} : { cohort: cohortJson(cohort) }) },
-        },
-      }
+      const [from, to] = [String(history.document!.releasedVersion), String(version)]
+      if (!toAll)
+        return {
+          command: words('preview', ref, ...cohortFlags(cohort)),
+          call: { method: method('Preview'), message: { ref, cohort: cohortJson(cohort) } },
+        }
+      return from === '0'
+        ? {
+            command: words('get', ref, '--version', to),
+            call: { method: method('Get'), message: { ref, version: to } },
+          }
+        : {
+            command: words('diff', ref, '--from', from, '--to', to),
+            call: { method: method('Diff'), message: { ref, from, to } },
+          }
     }
     case 'history':
       return { command: words('history', ref), call: { method: method('History'), message: { ref } } }

@@ -4,7 +4,7 @@ import { Role } from '@/api/gen/gantry/v1/access_pb'
 import { releases } from '@/api/clients'
 import { useMessages } from '@/app/i18n'
 import { useSession } from '@/app/session'
-import { commandText } from '@/ui/commands'
+import { ByCommand } from '@/ui/ByCommand'
 import { Failure } from '@/ui/Failure'
 import { bytesOf } from '../document/reference'
 import { download } from './download'
@@ -35,14 +35,14 @@ export default function ExportDialog({
     return () => controller.abort()
   }, [])
   const busy = progress !== undefined && result === undefined && error === undefined
-  const command = commandText([
+  const command = [
     'export',
     `${namespace}/`,
     '-n',
     namespace,
     ...(kind ? ['--kind', kind] : []),
     sensitive ? '--sensitive' : '',
-  ])
+  ]
   const run = async () => {
     setError(undefined)
     setResult(undefined)
@@ -113,7 +113,7 @@ export default function ExportDialog({
           />
         )}
         {error !== undefined && <Failure error={error} />}
-        <code className="g-documents-command g-break">{command}</code>
+        <ByCommand same={{ command }} />
       </div>
     </Modal>
   )

@@ -5,12 +5,12 @@ import { Role } from '@/api/gen/gantry/v1/access_pb'
 import { explain } from '@/app/errors'
 import { useMessages } from '@/app/i18n'
 import { useSession } from '@/app/session'
-import { commandText } from '@/ui/commands'
+import { ByCommand } from '@/ui/ByCommand'
 import { StateTag } from '@/ui/StateTag'
 import { VirtualTable, type Column } from '@/ui/VirtualTable'
 import { texts as documentTexts } from '../document/messages'
 import { problemsOf } from '../document/problems'
-import { inOrder, judge, publish, readFiles, type Item } from './importing'
+import { commandOf, inOrder, judge, publish, readFiles, type Item } from './importing'
 import type { ManifestError } from './manifest'
 import { texts } from './messages'
 
@@ -182,16 +182,7 @@ export default function ImportDialog({ namespace, close }: { namespace: string; 
             </label>
           </>
         )}
-        <code className="g-documents-command g-break">
-          {commandText([
-            'import',
-            'FOLDER/',
-            '-n',
-            namespace,
-            release ? '' : '--draft',
-            ...(message ? ['--message', message] : []),
-          ])}
-        </code>
+        {items.length > 0 && <ByCommand same={{ command: commandOf(items, namespace, release, message) }} />}
       </div>
     </Modal>
   )

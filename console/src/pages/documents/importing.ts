@@ -131,3 +131,14 @@ export async function publish(
     tell([...all])
   }
 }
+
+/** The command that publishes the same files: a folder that was chosen is imported, files are applied. */
+export function commandOf(items: readonly Item[], namespace: string, release: boolean, message: string): string[] {
+  const files = [...new Set(items.map((item) => item.manifest.file))].sort()
+  const folders = new Set(files.map((file) => file.slice(0, file.indexOf('/') + 1)))
+  const [folder] = folders
+  return [
+    ...(folders.size === 1 && folder ? ['import', folder] : ['apply', ...files.flatMap((file) => ['-f', file])]),
+    ...['-n', namespace, release ? '' : '--draft', ...(message ? ['--message', message] : [])],
+  ]
+}

@@ -5,11 +5,12 @@ import type { ServiceSettings } from '@/api/gen/gantry/v1/instance_pb'
 import { instances } from '@/api/clients'
 import { useMessages } from '@/app/i18n'
 import { useSession } from '@/app/session'
+import { ByCommand } from '@/ui/ByCommand'
 import { useConfirm } from '@/ui/Confirm'
 import { Panel } from '@/ui/Page'
 import { useUndo } from '@/ui/Undo'
 import { texts } from './messages'
-import { formatMetadata, parseMetadata } from './metadata'
+import { formatMetadata, parseMetadata, sameSettings } from './metadata'
 import type { ServiceName } from './useService'
 
 interface Fields {
@@ -47,7 +48,12 @@ export function SettingsTab({ of, settings }: { of: ServiceName; settings: Servi
     const entries = 'metadata' in read ? Object.keys(read.metadata).length : 0
     confirm({
       title: t.saveTitle(of.service),
-      what: t.saveWhat(fields.threshold === null ? t.thresholdDefault : `${fields.threshold}%`, entries),
+      what: (
+        <>
+          <p>{t.saveWhat(fields.threshold === null ? t.thresholdDefault : `${fields.threshold}%`, entries)}</p>
+          <ByCommand same={sameSettings(of, fields.threshold, 'metadata' in read ? read.metadata : {})} />
+        </>
+      ),
       undoable: true,
       action: t.save,
       run: async () => {

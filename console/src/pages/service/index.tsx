@@ -10,7 +10,7 @@ import type { Same } from '@/ui/commands'
 import { Page, Panel } from '@/ui/Page'
 import { StateTag } from '@/ui/StateTag'
 import { TimeRangePicker } from '@/ui/TimeRangePicker'
-import { useTimeRange, type UsedTimeRange } from '@/ui/timeRange'
+import { timeFlags, useTimeRange, type UsedTimeRange } from '@/ui/timeRange'
 import { useChanges } from './changes'
 import { ChangesTable } from './ChangesTable'
 import { ConfigurationTab } from './ConfigurationTab'
@@ -63,7 +63,7 @@ function ServicePage({ of }: { of: ServiceName }) {
       crumbs={[{ title: t.services, to: paths.services(namespace) }, { title: service }]}
       tag={<Health of={of} />}
       views="service"
-      same={sameAs(of, tab, range)}
+      same={() => sameAs(of, tab, range, search.get('order'))}
       actions={
         <>
           {timed && <TimeRangePicker range={range} />}
@@ -221,9 +221,17 @@ function ChangesTab({ of, range, documents }: { of: ServiceName; range: UsedTime
 }
 
 /** What a tab shows, as a command and as a call. */
-function sameAs({ namespace, service, group }: ServiceName, tab: Tab, range: UsedTimeRange): Same {
+function sameAs(
+  { namespace, service, group }: ServiceName,
+  tab: Tab,
+  range: UsedTimeRange,
+  given: string | null,
+): Same {
+  const order = given === 'failing' || given === 'busiest' ? given : undefined
   const ref = { namespace, group, service }
-  const since = range.relative ? ['--since', range.from.slice(1)] : ['--since', range.from, '--until', range.to]
+  const since = timeFlags(range)
+  const span = range.span()
+  const time = { since: span.since.toISOString(), until: span.until.toISOString() }
   const inGroup = group === 'default' ? [] : ['-g', group]
   switch (tab) {
     case 'instances':
@@ -233,8 +241,11 @@ function sameAs({ namespace, service, group }: ServiceName, tab: Tab, range: Use
       }
     case 'endpoints':
       return {
-        command: ['endpoints', service, '-n', namespace, ...since],
-        call: { method: 'gantry.v1.TopologyService/EndpointFigures', message: { namespace, service } },
+        command: ['endpoints', service, '-n', namespace, ...since, ...(order ? ['--sort', order] : [])],
+        call: {
+          method: 'gantry.v1.TopologyService/EndpointFigures',
+          message: { namespace, service, time, ...(order ? { order: `ENDPOINT_ORDER_${order.toUpperCase()}` } : {}) },
+        },
       }
     case 'configuration':
       return {
@@ -244,20 +255,17 @@ function sameAs({ namespace, service, group }: ServiceName, tab: Tab, range: Use
     case 'changes':
       return {
         command: ['changes', '-n', namespace, '--service', service, ...since],
-        call: { method: 'gantry.v1.EventService/Changes', message: { namespace, service } },
+        call: { method: 'gantry.v1.EventService/Changes', message: { namespace, service, ...time } },
       }
     case 'settings':
       return {
-        command: ['service', 'configure', service, '-n', namespace, ...inGroup, '--protect-threshold', '0.5'],
-        call: {
-          method: 'gantry.v1.InstanceService/ConfigureService',
-          message: { service: ref, settings: { protectThreshold: 0.5 } },
-        },
+        command: ['services', service, '-n', namespace, '-o', 'json'],
+        call: { method: 'gantry.v1.InstanceService/ListServices', message: { namespace, search: service } },
       }
     case 'overview':
       return {
         command: ['topology', service, '-n', namespace, ...since],
-        call: { method: 'gantry.v1.TopologyService/Topology', message: { namespace, service } },
+        call: { method: 'gantry.v1.TopologyService/Topology', message: { namespace, service, time } },
       }
   }
 }

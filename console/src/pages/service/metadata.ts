@@ -1,3 +1,6 @@
+import type { Same } from '@/ui/commands'
+import type { ServiceName } from './useService'
+
 /** Lines of key=value; the number of the line that is none. */
 export function parseMetadata(text: string): { metadata: Record<string, string> } | { line: number } {
   const metadata: Record<string, string> = {}
@@ -16,3 +19,32 @@ export const formatMetadata = (metadata: Readonly<Record<string, string>>) =>
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([key, value]) => `${key}=${value}`)
     .join('\n')
+
+/** What saves settings by the command line and by the API. The command leaves what is not named, so that a threshold that is taken back has no flag: the API alone can. */
+export function sameSettings(
+  { namespace, group, service }: ServiceName,
+  percent: number | null,
+  metadata: Readonly<Record<string, string>>,
+): Same {
+  const threshold = percent === null ? undefined : percent / 100
+  const entries = Object.entries(metadata).sort(([a], [b]) => (a < b ? -1 : 1))
+  return {
+    ...(threshold === undefined
+      ? {}
+      : {
+          command: [
+            ...['service', 'configure', service, '-n', namespace, ...(group === 'default' ? [] : ['-g', group])],
+            ...['--protect-threshold', String(threshold)],
+            ...(entries.length === 0 ? ['--clear-metadata'] : []),
+            ...entries.flatMap(([key, value]) => ['--metadata', `${key}=${value}`]),
+          ],
+        }),
+    call: {
+      method: 'gantry.v1.InstanceService/ConfigureService',
+      message: {
+        service: { namespace, group, service },
+        settings: { ...(threshold === undefined ? {} : { protectThreshold: threshold }), metadata },
+      },
+    },
+  }
+}

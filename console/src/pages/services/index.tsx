@@ -75,8 +75,11 @@ export default function Services() {
       title={t.title}
       views="services"
       same={{
-        command: ['services', '-n', namespace],
-        call: { method: 'gantry.v1.InstanceService/ListServices', message: { namespace, search: filters.search } },
+        command: ['services', filters.search, '-n', namespace],
+        call: {
+          method: 'gantry.v1.InstanceService/ListServices',
+          message: { namespace, ...(filters.search ? { search: filters.search } : {}) },
+        },
       }}
     >
       <FilterBar rows={rows} filters={filters} shown={shown.length} />

@@ -4,12 +4,14 @@ import { useEffect, useMemo, useRef, useState } from 'react'
 import type { DrainResponse, Instance } from '@/api/gen/gantry/v1/instance_pb'
 import { instances as api } from '@/api/clients'
 import { useMessages } from '@/app/i18n'
+import { allInstances } from '@/api/paged'
+import { ByCommand } from '@/ui/ByCommand'
 import { Failure } from '@/ui/Failure'
 import { seconds } from '@/ui/format'
 import { texts as shared } from '@/ui/messages'
 import { useUndo } from '@/ui/Undo'
 import { texts } from './messages'
-import { after, effect, halvesOf, weightOf, type Act } from './override'
+import { after, effect, halvesOf, sameAs, undoOf, weightOf, type Act } from './override'
 import { each, type Outcome } from './pool'
 import { Progress } from './Progress'
 
@@ -40,8 +42,12 @@ export function OperateDialog({ asked, whole, onClose }: { asked: Asked; whole: 
   const undone = useMessages(shared).undo
   const undo = useUndo()
   const { message, notification } = App.useApp()
-  const [wait, setWait] = useState(10)
-  const [weight, setWeight] = useState(() => weightOf(targets[0]!))
+  // Null while a box is empty: nothing is done then.
+  const [waitTyped, setWait] = useState<number | null>(10)
+  const [weightTyped, setWeight] = useState<number | null>(() => weightOf(targets[0]!))
+  const wait = waitTyped ?? 10
+  const weight = weightTyped ?? 1
+  const incomplete = (act === 'weight' && weightTyped === null) || (act === 'drain' && waitTyped === null)
   const [deregister, setDeregister] = useState(false)
   const [why, setWhy] = useState('')
   const [typed, setTyped] = useState('')
@@ -62,18 +68,23 @@ export function OperateDialog({ asked, whole, onClose }: { asked: Asked; whole: 
   const undoable = !(act === 'drain' && deregister)
   // What cannot be undone, or takes a whole service down, wants more than a click.
   const wanted = nobody || !undoable ? whole.service : undefined
+  const blocked = incomplete || (wanted !== undefined && typed !== wanted)
 
-  const opposite = (done: readonly Instance[]) => async () => {
-    const back = await each(
-      done,
+  const opposite = (begun: readonly Instance[], failed: ReadonlySet<string>) => async () => {
+    const now = await allInstances(whole.namespace, new AbortController().signal, whole.service, whole.group)
+    const { back, left } = undoOf(begun, now, act, weight)
+    const answers = await each(
+      back,
       atOnce,
       (target) =>
         api.setOverride({ service: ref, id: target.id, ...halvesOf(target), message: t.undoMessage(t.title[act](of)) }),
       () => {},
       new AbortController().signal,
     )
-    const failed = back.find((outcome) => outcome.state === 'failed')
-    if (failed?.state === 'failed') throw failed.error
+    const broken = answers.find((outcome) => outcome.state === 'failed')
+    if (broken?.state === 'failed') throw broken.error
+    const others = left.filter((target) => !failed.has(target.id))
+    if (others.length > 0) throw new Error(t.changedSince(others.map((target) => target.id).join(', ')))
   }
   const run = async () => {
     setFinished(false)
@@ -103,10 +114,12 @@ export function OperateDialog({ asked, whole, onClose }: { asked: Asked; whole: 
     setFinished(true)
     if (closed.current || clean) {
       const told = `${t.done[act](of)}${summary(answers)}`
-      if (undoable) undo(told, opposite(begun))
+      if (undoable) undo(told, opposite(begun, failedOf(answers)))
       onClose()
     }
   }
+  const failedOf = (answers: readonly Answered[]) =>
+    new Set(targets.filter((_, i) => answers[i]?.state === 'failed').map((target) => target.id))
   const summary = (answers: readonly Answered[]) => {
     if (act !== 'drain' || answers.length !== 1 || answers[0]!.state !== 'done') return ''
     const { answer } = answers[0]!
@@ -136,7 +149,7 @@ export function OperateDialog({ asked, whole, onClose }: { asked: Asked; whole: 
   const undoNow = async () => {
     onClose()
     try {
-      await opposite(begun)()
+      await opposite(begun, failedOf(outcomes ?? []))()
       void message.success(undone.undone)
     } catch (error) {
       notification.error({ title: undone.failed, description: <Failure error={error} compact />, duration: 0 })
@@ -154,7 +167,7 @@ export function OperateDialog({ asked, whole, onClose }: { asked: Asked; whole: 
       onOk={() => void run()}
       okText={t.act[act]}
       cancelText={common.cancel}
-      okButtonProps={{ danger: !undoable || nobody, disabled: wanted !== undefined && typed !== wanted }}
+      okButtonProps={{ danger: !undoable || nobody, disabled: blocked }}
       {...(footer === undefined ? {} : { footer })}
     >
       {outcomes ? (
@@ -167,7 +180,7 @@ export function OperateDialog({ asked, whole, onClose }: { asked: Asked; whole: 
           late={outcomes.some(late)}
         />
       ) : (
-        <Form layout="vertical" requiredMark={false} className="g-operate" onFinish={() => void run()}>
+        <Form layout="vertical" requiredMark={false} className="g-operate" onFinish={() => !blocked && void run()}>
           <p>{t.what[act]}</p>
           {targets.length > 1 && (
             <p className="g-secondary g-break g-operate-ids">{targets.map((target) => target.id).join(', ')}</p>
@@ -179,9 +192,9 @@ export function OperateDialog({ asked, whole, onClose }: { asked: Asked; whole: 
                 min={0}
                 max={10000}
                 step={0.5}
-                value={weight}
+                value={weightTyped}
                 aria-label={t.weight}
-                onChange={(value) => setWeight(value ?? 1)}
+                onChange={setWeight}
               />
             </Form.Item>
           )}
@@ -192,10 +205,10 @@ export function OperateDialog({ asked, whole, onClose }: { asked: Asked; whole: 
                   min={1}
                   max={300}
                   precision={0}
-                  value={wait}
+                  value={waitTyped}
                   suffix={t.seconds}
                   aria-label={t.wait}
-                  onChange={(value) => setWait(value ?? 10)}
+                  onChange={setWait}
                 />
               </Form.Item>
               <Form.Item>
@@ -205,6 +218,8 @@ export function OperateDialog({ asked, whole, onClose }: { asked: Asked; whole: 
               </Form.Item>
             </>
           )}
+          {/* Enter in any box does what the button does. */}
+          <button type="submit" hidden disabled={blocked} />
           <Form.Item label={t.why}>
             <Input
               maxLength={500}
@@ -219,6 +234,7 @@ export function OperateDialog({ asked, whole, onClose }: { asked: Asked; whole: 
             showIcon
             title={`${nobody ? t.nobody(whole.service) : t.effect(result.before, result.after, whole.all.length)} ${undoable ? common.undoable : common.final}`}
           />
+          <ByCommand same={targets.map((target) => sameAs(ref, target, act, { weight, wait, deregister, why }))} />
           {wanted && (
             <Form.Item label={t.typed(wanted)} className="g-operate-typed">
               <Input

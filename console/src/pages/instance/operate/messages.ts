@@ -58,6 +58,7 @@ export const texts = messages(
       reset: (of: string) => `${of} reset`,
     },
     failed: (count: number) => `${plural(count, 'instance')} failed`,
+    changedSince: (ids: string) => `Left as they are, since something else was set or they are gone: ${ids}`,
     undoMessage: (act: string) => `Undo of: ${act}`,
   },
   {
@@ -114,6 +115,7 @@ export const texts = messages(
       reset: (of) => `已重置 ${of}`,
     },
     failed: (count) => `${count} 个实例失败`,
+    changedSince: (ids) => `以下实例保持不变，因为之后又被设置或已消失：${ids}`,
     undoMessage: (act) => `撤销：${act}`,
   },
 )

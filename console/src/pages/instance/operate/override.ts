@@ -1,4 +1,5 @@
 import { Health, Status, type Instance } from '@/api/gen/gantry/v1/instance_pb'
+import type { Same } from '@/ui/commands'
 
 /** What an operator can do to instances. */
 export type Act = 'drain' | 'up' | 'down' | 'weight' | 'reset'
@@ -58,4 +59,70 @@ export function effect(
     if (takesTraffic(instance, chosen.has(instance.id) ? after(instance, act, weight) : undefined)) then++
   }
   return { before, after: then }
+}
+
+/** Of those an act was done to, whom its undo sets back. Where another override was set meanwhile, by a later act or by somebody else, that one stays. */
+export function undoOf<I extends Pick<Instance, 'id' | 'override'>>(
+  done: readonly I[],
+  now: readonly Pick<Instance, 'id' | 'override'>[],
+  act: Act,
+  weight: number,
+): { back: I[]; left: I[] } {
+  const present = new Map(now.map((instance) => [instance.id, instance]))
+  const back: I[] = []
+  const left: I[] = []
+  for (const instance of done) {
+    const made = after(instance, act, weight)
+    const found = present.get(instance.id)
+    const is = found && halvesOf(found)
+    const untouched = is?.status === made.status && is.weight === made.weight
+    ;(untouched ? back : left).push(instance)
+  }
+  return { back, left }
+}
+
+/** What is set beside the act itself. */
+export interface Details {
+  weight: number
+  /** In seconds. */
+  wait: number
+  deregister: boolean
+  why: string
+}
+
+/** What does an act to one instance by the command line and by the API. */
+export function sameAs(
+  { namespace, group, service }: { namespace: string; group: string; service: string },
+  instance: Pick<Instance, 'id' | 'override'>,
+  act: Act,
+  { weight, wait, deregister, why }: Details,
+): Same {
+  const { id } = instance
+  const target = { service: { namespace, group, service }, id, ...(why ? { message: why } : {}) }
+  const set = after(instance, act, weight)
+  return {
+    command: [
+      ...['instance', act, service, id, ...(act === 'weight' ? [String(weight)] : []), '-n', namespace],
+      ...(group === 'default' ? [] : ['-g', group]),
+      ...(act === 'drain' ? ['--wait', `${wait}s`] : []),
+      act === 'drain' && deregister ? '--deregister' : '',
+      ...(why ? ['--message', why] : []),
+      // It is asked here already.
+      act === 'down' ? '--yes' : '',
+    ],
+    call:
+      act === 'drain'
+        ? {
+            method: 'gantry.v1.InstanceService/Drain',
+            message: { ...target, wait: `${wait}s`, ...(deregister ? { deregister } : {}) },
+          }
+        : {
+            method: 'gantry.v1.InstanceService/SetOverride',
+            message: {
+              ...target,
+              ...(set.status === Status.UNSPECIFIED ? {} : { status: `STATUS_${Status[set.status]}` }),
+              ...(set.weight === undefined ? {} : { weight: set.weight }),
+            },
+          },
+  }
 }
