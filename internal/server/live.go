@@ -35,7 +35,8 @@ func (s *Server) followInstances() {
 		seen := make(map[string]int64, len(watched))
 		for _, namespace := range watched {
 			seen[namespace] = s.instances.Revision(namespace)
-			if before, known := revisions[namespace]; touched[namespace] || !complete || known && before != seen[namespace] {
+			// A namespace that is watched since a moment has no revision to compare with: it is told once too often rather than not at all.
+			if touched[namespace] || !complete || revisions[namespace] != seen[namespace] {
 				s.live.Moved(namespace, live.Services)
 			}
 		}

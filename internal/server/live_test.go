@@ -71,6 +71,18 @@ func (w *watching) until(what string, holds func(*gantryv1.LiveEvent) bool) {
 	w.t.Fatalf("the stream ended before %s: %v", what, w.stream.Err())
 }
 
+func TestLiveTellsSettingsThatAreTheFirstChange(t *testing.T) {
+	s := start(t, nil)
+	w, err := watchLive(t, s, "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status, answer := call(t, s, "InstanceService/ConfigureService", `{"service":{"service":"loan"},"settings":{"protectThreshold":0.9}}`); status != 200 {
+		t.Fatal(answer)
+	}
+	w.until("settings are told", func(e *gantryv1.LiveEvent) bool { return e.GetHint().GetServices() > w.hint.GetServices() })
+}
+
 func TestLiveTellsWhatMoves(t *testing.T) {
 	s := start(t, nil)
 	w, err := watchLive(t, s, "", "")
