@@ -47,7 +47,7 @@ export function topicsOf(event: LiveEvent['event'], before: LiveHint | undefined
 
 /** Whether an error says that there is nothing to follow, rather than that the line broke. */
 export const isRefusal = (error: unknown) =>
-  error instanceof ConnectError && (error.code === Code.NotFound || error.code === Code.PermissionDenied)
+  error instanceof ConnectError && [Code.NotFound, Code.PermissionDenied, Code.InvalidArgument].includes(error.code)
 
 export class Line {
   private current: LineState = { state: 'connecting' }

@@ -1,3 +1,4 @@
+import { Code, ConnectError } from '@connectrpc/connect'
 import { useQuery } from '@tanstack/react-query'
 import { useParams, useSearchParams } from 'react-router'
 import { instances, topology } from '@/api/clients'
@@ -36,7 +37,15 @@ export const useSummary = ({ namespace, service, group }: ServiceName) =>
 export const useInstances = ({ namespace, service, group }: ServiceName) =>
   useQuery({
     queryKey: key('services', namespace, 'instances', group, service),
-    queryFn: ({ signal }) => allInstances(namespace, signal, service, group),
+    queryFn: async ({ signal }) => {
+      try {
+        return await allInstances(namespace, signal, service, group)
+      } catch (error) {
+        // A service goes with its last instance.
+        if (error instanceof ConnectError && error.code === Code.NotFound) return []
+        throw error
+      }
+    },
   })
 
 /** What each instance did in the last minutes. */
