@@ -125,13 +125,15 @@ export function EditPanel({
             label={t.label(ref.name)}
             readOnly={false}
             onChange={(text) => setDraft({ ...draft, text })}
+            onSave={() => why === undefined && setAsking(true)}
             problems={validation.problems}
             schemas={schemas}
             goTo={goTo}
           />
         </Suspense>
       )}
-      <Problems validation={validation} goTo={go} />
+      <Problems validation={validation} goTo={go} markSensitive={() => setDraft({ ...draft, sensitive: true })} />
+      {!showChange && <p className="g-secondary g-document-keys">{t.keys}</p>}
       {asking && (
         <PublishDialog
           reference={ref}

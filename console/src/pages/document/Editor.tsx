@@ -2,7 +2,7 @@ import { autocompletion, type CompletionContext, type CompletionResult } from '@
 import { syntaxTree } from '@codemirror/language'
 import { lintGutter, setDiagnostics } from '@codemirror/lint'
 import { Compartment, EditorState } from '@codemirror/state'
-import { EditorView } from '@codemirror/view'
+import { EditorView, keymap } from '@codemirror/view'
 import type { SyntaxNode } from '@lezer/common'
 import { basicSetup } from 'codemirror'
 import { useEffect, useRef } from 'react'
@@ -19,6 +19,8 @@ export interface EditorProps {
   label: string
   readOnly: boolean
   onChange?: (text: string) => void
+  /** Ctrl-S, or Cmd-S on a Mac. */
+  onSave?: () => void
   problems?: readonly Problem[]
   schemas?: readonly Schema[]
   /** Goes to a place; a new object goes again. */
@@ -36,6 +38,7 @@ export default function Editor({
   label,
   readOnly,
   onChange,
+  onSave,
   problems = noProblems,
   schemas = none,
   goTo,
@@ -45,9 +48,9 @@ export default function Editor({
   const dark = useDark()
   const look = useRef(new Compartment())
   // The editor is made once for a text; these change under it.
-  const latest = useRef({ onChange, schemas, text, dark })
+  const latest = useRef({ onChange, onSave, schemas, text, dark })
   useEffect(() => {
-    latest.current = { onChange, schemas, text, dark }
+    latest.current = { onChange, onSave, schemas, text, dark }
   })
   useEffect(() => {
     const theme = look.current
@@ -63,6 +66,8 @@ export default function Editor({
         EditorView.contentAttributes.of({ 'aria-label': label, tabindex: '0' }),
         // From the first moment on: it carries the nonce without which the browser refuses the editor's styles.
         theme.of(common(format, latest.current.dark)),
+        // The browser's own dialog, which saves the page, is never what is meant.
+        readOnly ? [] : keymap.of([{ key: 'Mod-s', run: () => (latest.current.onSave?.(), true) }]),
         readOnly ? [] : lintGutter(),
         readOnly ? [] : autocompletion({ override: [(context) => complete(context, format, latest.current.schemas)] }),
         EditorView.updateListener.of((update) => {

@@ -1,4 +1,5 @@
 import { CloseCircleFilled, ExclamationCircleFilled } from '@ant-design/icons'
+import { Button } from 'antd'
 import { useMessages } from '@/app/i18n'
 import { Failure } from '@/ui/Failure'
 import { StateTag } from '@/ui/StateTag'
@@ -8,7 +9,16 @@ import type { Problem } from './problems'
 import type { Validation } from './useValidation'
 
 /** What is wrong with the text, in a list: each leads to its line. */
-export function Problems({ validation, goTo }: { validation: Validation; goTo: (problem: Problem) => void }) {
+export function Problems({
+  validation,
+  goTo,
+  markSensitive,
+}: {
+  validation: Validation
+  goTo: (problem: Problem) => void
+  /** For kinds that hold secrets: what is said of a manifest is a box here. */
+  markSensitive?: () => void
+}) {
   const t = useMessages(texts).problems
   const line = useMessages(shared).failure.line
   const { state, problems, error } = validation
@@ -33,9 +43,20 @@ export function Problems({ validation, goTo }: { validation: Validation; goTo: (
                 </button>
               )}
               <span className="g-break">
-                {problem.field && <code>{problem.field}: </code>}
-                {problem.message}
-                {problem.hint && <span className="g-secondary"> {problem.hint}</span>}
+                {problem.field === 'metadata.sensitive' && markSensitive ? (
+                  <>
+                    {problem.message}{' '}
+                    <Button size="small" onClick={markSensitive}>
+                      {t.markSensitive}
+                    </Button>
+                  </>
+                ) : (
+                  <>
+                    {problem.field && <code>{problem.field}: </code>}
+                    {problem.message}
+                    {problem.hint && <span className="g-secondary"> {problem.hint}</span>}
+                  </>
+                )}
               </span>
             </li>
           ))}

@@ -78,6 +78,7 @@ export const texts = messages(
       showText: 'Go on editing',
       unchanged: 'Nothing is changed yet',
       invalid: 'The server would refuse it: see the list below',
+      keys: 'Ctrl Space: what may stand here. Ctrl S: publish. Tab leaves the text.',
       needsDeveloper: 'Publishing needs the role developer in this namespace',
     },
     problems: {
@@ -86,6 +87,7 @@ export const texts = messages(
       checking: 'checking',
       error: 'Error',
       warning: 'Warning',
+      markSensitive: 'Mark it sensitive',
     },
     meanwhile: {
       title: (author: string, version: string) => `${author} published version ${version} meanwhile`,
@@ -339,9 +341,17 @@ export const texts = messages(
       showText: '继续编辑',
       unchanged: '尚无修改',
       invalid: '服务器会拒绝此内容：见下方列表',
+      keys: 'Ctrl 空格：此处可写的内容。Ctrl S：发布。Tab 离开文本。',
       needsDeveloper: '提交需要此命名空间的 developer 角色',
     },
-    problems: { title: '问题', valid: '有效', checking: '检查中', error: '错误', warning: '警告' },
+    problems: {
+      title: '问题',
+      valid: '有效',
+      checking: '检查中',
+      error: '错误',
+      warning: '警告',
+      markSensitive: '标记为敏感',
+    },
     meanwhile: {
       title: (author, version) => `${author} 已在此期间提交了版本 ${version}`,
       text: '您的修改基于较旧的版本，不会覆盖对方的内容。',

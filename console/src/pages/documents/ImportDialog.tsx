@@ -1,6 +1,6 @@
 import { FolderOpenOutlined, UploadOutlined } from '@ant-design/icons'
 import { Alert, Button, Input, Modal, Radio } from 'antd'
-import { useEffect, useRef, useState } from 'react'
+import { useEffect, useRef, useState, type ChangeEvent } from 'react'
 import { Role } from '@/api/gen/gantry/v1/access_pb'
 import { explain } from '@/app/errors'
 import { useMessages } from '@/app/i18n'
@@ -35,8 +35,9 @@ export default function ImportDialog({ namespace, close }: { namespace: string; 
   useEffect(() => folder.current?.setAttribute('webkitdirectory', ''), [])
   const take = async (list: FileList | null) => {
     if (!list || list.length === 0) return
+    const all = [...list]
     setStage('judging')
-    const read = await readFiles([...list], namespace)
+    const read = await readFiles(all, namespace)
     setErrors(read.errors)
     setItems(read.items)
     const judged = await judge(read.items, ended.current.signal, setItems)
@@ -44,10 +45,16 @@ export default function ImportDialog({ namespace, close }: { namespace: string; 
     setItems(judged)
     setStage('ready')
   }
+  const chosen = (event: ChangeEvent<HTMLInputElement>) => {
+    void take(event.target.files)
+    // So that the same file can be chosen again when it was mended.
+    event.target.value = ''
+  }
   const wrong = errors.length + items.filter((item) => item.verdict === 'invalid').length
   const todo = items.filter(
     (item) => item.verdict === 'new' || item.verdict === 'changed' || (release && item.verdict === 'unreleased'),
   )
+  const failed = items.filter((item) => item.verdict === 'failed').length
   const run = async () => {
     setStage('publishing')
     await publish(inOrder(items), { message, release }, ended.current.signal, setItems)
@@ -110,22 +117,8 @@ export default function ImportDialog({ namespace, close }: { namespace: string; 
       <Button icon={<FolderOpenOutlined />} onClick={() => folder.current?.click()}>
         {t.folder}
       </Button>
-      <input
-        ref={files}
-        type="file"
-        multiple
-        accept=".yaml,.yml,.json"
-        hidden
-        aria-label={t.files}
-        onChange={(event) => void take(event.target.files)}
-      />
-      <input
-        ref={folder}
-        type="file"
-        hidden
-        aria-label={t.folder}
-        onChange={(event) => void take(event.target.files)}
-      />
+      <input ref={files} type="file" multiple accept=".yaml,.yml,.json" hidden aria-label={t.files} onChange={chosen} />
+      <input ref={folder} type="file" hidden aria-label={t.folder} onChange={chosen} />
     </div>
   )
   return (
@@ -139,6 +132,11 @@ export default function ImportDialog({ namespace, close }: { namespace: string; 
       okButtonProps={{ disabled: stage !== 'done' && (stage !== 'ready' || wrong > 0 || todo.length === 0) }}
       onOk={() => (stage === 'done' ? close() : void run())}
       onCancel={close}
+      // What is being stored is not left half way without a word.
+      closable={stage !== 'publishing'}
+      keyboard={stage !== 'publishing'}
+      mask={{ closable: stage === 'choose' || stage === 'done' }}
+      cancelButtonProps={{ disabled: stage === 'publishing', hidden: stage === 'done' }}
     >
       <div className="g-documents-form">
         <p>{t.text}</p>
@@ -152,6 +150,19 @@ export default function ImportDialog({ namespace, close }: { namespace: string; 
             description={t.refusals[error.why](error.what)}
           />
         ))}
+        {stage === 'ready' && items.length + errors.length === 0 && <Alert type="warning" showIcon title={t.nothing} />}
+        {stage === 'done' && (
+          <Alert
+            type={failed > 0 ? 'error' : 'success'}
+            showIcon
+            role="status"
+            title={t.finished(
+              items.filter((item) => item.verdict === 'done').length,
+              failed,
+              items.filter((item) => item.verdict === 'new' || item.verdict === 'changed').length,
+            )}
+          />
+        )}
         {items.length > 0 && (
           <>
             <VirtualTable

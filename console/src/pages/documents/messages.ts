@@ -74,6 +74,11 @@ export const texts = messages(
       },
       allOrNone: (count: number) =>
         `${plural(count, 'manifest cannot', 'manifests cannot')} be taken: nothing is imported before that is mended.`,
+      nothing: 'None of these files is a manifest: .yaml, .yml and .json are read.',
+      finished: (done: number, failed: number, left: number) =>
+        failed > 0
+          ? `${plural(done, 'document')} published, then one failed${left > 0 ? `; ${plural(left, 'document')} not begun` : ''}. Choose the files again to go on.`
+          : `${plural(done, 'document')} published`,
       then: 'And then',
       asDraft: 'Publish as drafts',
       andRelease: 'Publish and release to all',
@@ -166,6 +171,11 @@ export const texts = messages(
         failed: '失败',
       },
       allOrNone: (count) => `${count} 个清单无法接受：修正之前不会导入任何内容。`,
+      nothing: '这些文件中没有清单：只读取 .yaml、.yml 和 .json。',
+      finished: (done, failed, left) =>
+        failed > 0
+          ? `已发布 ${done} 个文档，之后一个失败${left > 0 ? `；${left} 个未开始` : ''}。重新选择文件即可继续。`
+          : `已发布 ${done} 个文档`,
       then: '提交之后',
       asDraft: '作为草稿提交',
       andRelease: '提交并全量发布',
