@@ -51,10 +51,10 @@ export function Legend() {
 
 function Sample({ width, tone = 'well', sign }: { width: number; tone?: string; sign?: string }) {
   return (
-    <svg className={`g-map-sample g-map-edge-${tone}`} width={40} height={16} aria-hidden>
-      <path className="g-map-edge-line" d="M0 8H40" strokeWidth={width} />
+    <svg className={`g-map-sample g-map-sample-${tone}`} width={40} height={16} aria-hidden>
+      <path d="M0 8H40" strokeWidth={width} />
       {sign && (
-        <text className="g-map-edge-label" x={20} y={13} textAnchor="middle">
+        <text x={20} y={13} textAnchor="middle">
           {sign}
         </text>
       )}

@@ -1,29 +1,39 @@
 import { ApartmentOutlined, ExpandOutlined, MinusOutlined, PlusOutlined } from '@ant-design/icons'
-import { Panel as Overlay, ReactFlow, ReactFlowProvider, useReactFlow, useStore } from '@xyflow/react'
+import { Panel as Overlay, ReactFlow, ReactFlowProvider, useReactFlow, useStore, type Node } from '@xyflow/react'
 import '@xyflow/react/dist/style.css'
 import { Button, Tooltip } from 'antd'
-import { useCallback, useEffect, useMemo, useRef, useState, type KeyboardEvent } from 'react'
+import {
+  useCallback,
+  useEffect,
+  useMemo,
+  useRef,
+  useState,
+  type KeyboardEvent,
+  type MouseEvent as ReactMouseEvent,
+} from 'react'
 import { useMessages } from '@/app/i18n'
-import { rate, seconds, share } from '@/ui/format'
 import { Loading } from '@/ui/Loading'
-import { Arrows, EdgeLine, type LineEdge } from './EdgeLine'
+import { EdgeLayer } from './EdgeLayer'
 import { EdgeFigures } from './Figures'
-import { failedShare, type MapEdge, type MapGraph } from './graph'
+import type { MapEdge, MapGraph } from './graph'
 import { nodeHeight, nodeWidth, type Places } from './layered'
 import { Legend } from './Legend'
+import { lineAt, linesOf } from './lines'
 import { texts } from './messages'
-import { NodeBox, type BoxNode, type NodeData } from './NodeBox'
+import { MiniMap } from './MiniMap'
+import { NodeBox, toneOf, type NodeData } from './NodeBox'
+import { farBelow, tinyBelow } from './paint'
+import { Pointer, usePointed } from './pointer'
+import { useBoxes } from './useBoxes'
 import { nextNode } from './walk'
 
 const nodeKinds = { box: NodeBox }
-const edgeKinds = { line: EdgeLine }
-/** With more edges than this they are no stops of the Tab key: the table has them all. */
-const edgeStops = 120
-/** Farther away than this, names are drawn large and figures not at all. */
-const farBelow = 0.6
-/** And from here there is room for names and signs alone. */
-const tinyBelow = 0.35
-const labelsBelow = 60
+/** With more nodes than this the map is one stop of the Tab key, within which the arrow keys walk. */
+const nodeStops = 60
+/** And from here there is a small map of the whole beside it. */
+const miniFrom = 40
+/** How near to a line a pointer means it, in pixels. */
+const reach = 7
 
 export interface MapViewProps {
   /** Another view is shown from where it fits. */
@@ -36,7 +46,8 @@ export interface MapViewProps {
   arrange: () => void
   bright?: { nodes: ReadonlySet<string>; edges: ReadonlySet<string> }
   selected?: string
-  onSelect: (id: string | undefined) => void
+  /** By keyboard: what opens then takes the focus. */
+  onSelect: (id: string | undefined, byKeyboard?: boolean) => void
 }
 
 export default function MapView(props: MapViewProps) {
@@ -47,89 +58,27 @@ export default function MapView(props: MapViewProps) {
   )
 }
 
-function useNodes({ graph, dataOf, places, bright, selected }: MapViewProps): BoxNode[] {
-  const t = useMessages(texts)
-  return useMemo(() => {
-    if (!places) return []
-    return graph.nodes.flatMap((node): BoxNode[] => {
-      const position = places.nodes[node.id]
-      if (!position) return []
-      const data = dataOf(node.id)
-      const { sum } = data
-      const words = [
-        node.name,
-        t.types[node.type],
-        rate(sum.rate),
-        `${share(failedShare(sum))} ${t.figures.errors}`,
-        `p95 ${seconds(sum.p95)}`,
-      ]
-      if (node.unwell) words.push(t.unwellWords[node.unwell])
-      if (data.instances) words.push(t.available(data.instances.available, data.instances.all))
-      return [
-        {
-          id: node.id,
-          type: 'box',
-          position,
-          data,
-          width: nodeWidth,
-          height: nodeHeight,
-          handles: [
-            { type: 'target', position: 'left', x: 0, y: nodeHeight / 2, width: 1, height: 1 },
-            { type: 'source', position: 'right', x: nodeWidth, y: nodeHeight / 2, width: 1, height: 1 },
-          ] as BoxNode['handles'],
-          selected: node.id === selected,
-          ariaLabel: words.join(', '),
-          className: bright && !bright.nodes.has(node.id) ? 'g-map-dim' : undefined,
-        },
-      ]
-    })
-  }, [graph, dataOf, places, bright, selected, t])
-}
+const nodeOf = (target: EventTarget) => (target as HTMLElement).closest<HTMLElement>('.react-flow__node')
 
-function useEdges({ edges, places, bright, selected }: MapViewProps): LineEdge[] {
-  const t = useMessages(texts)
-  return useMemo(() => {
-    if (!places) return []
-    const few = edges.length <= edgeStops
-    return edges.map((edge): LineEdge => {
-      const ofSelected = edge.id === selected || edge.source === selected || edge.target === selected
-      const dim = bright && !bright.edges.has(edge.id)
-      return {
-        id: edge.id,
-        type: 'line',
-        source: edge.source,
-        target: edge.target,
-        data: { edge, route: places.routes[edge.id] },
-        focusable: few,
-        // What is unwell lies above the rest.
-        zIndex: edge.unwell || ofSelected ? 1 : 0,
-        className: `${dim ? 'g-map-dim' : ''}${ofSelected ? ' g-map-lit' : ''}`,
-        ariaLabel: `${edge.parts[0]!.caller} → ${edge.parts[0]!.callee}, ${rate(edge.sum.rate)}, ${share(failedShare(edge.sum))} ${t.figures.errors}, p95 ${seconds(edge.sum.p95)}${edge.unwell ? `, ${t.unwellWords[edge.unwell]}` : ''}`,
-      }
-    })
-  }, [edges, places, bright, selected, t])
-}
-
-function Map(props: MapViewProps) {
-  const { view, graph, edges, places, arrange, selected, onSelect } = props
+function Map({ view, graph, edges, dataOf, places, arrange, bright, selected, onSelect }: MapViewProps) {
   const t = useMessages(texts)
   const flow = useReactFlow()
   const root = useRef<HTMLDivElement>(null)
-  const [pointed, setPointed] = useState<string>()
-  const nodes = useNodes(props)
-  const lines = useEdges(props)
-  // What is pointed at shines: only the few edges that are concerned are made anew.
-  const shown = useMemo(() => {
-    if (!pointed) return lines
-    return lines.map((line) =>
-      line.id === pointed || line.source === pointed || line.target === pointed
-        ? { ...line, className: `${line.className ?? ''} g-map-lit`, zIndex: 2 }
-        : line,
-    )
-  }, [lines, pointed])
+  const moving = useRef(false)
+  const [pointer] = useState(() => new Pointer())
+  const [focused, setFocused] = useState<string>()
+  const roving = graph.nodes.length > nodeStops
+  const known = (id: string | undefined) => id !== undefined && places?.nodes[id] !== undefined
+  const first = useMemo(() => places && firstOf(graph, places), [graph, places])
+  const stop = !roving ? undefined : known(focused) ? focused : known(selected) ? selected : first
+  const nodes = useBoxes({ graph, dataOf, places, bright, selected, stop })
+  const lines = useMemo(() => (places ? linesOf(edges, places) : []), [edges, places])
+  const tones = useMemo(
+    () => new globalThis.Map(graph.nodes.map(({ id }) => [id, toneOf(dataOf(id))])),
+    [graph, dataOf],
+  )
   const far = useStore((state) => state.transform[2] < farBelow)
   const tiny = useStore((state) => state.transform[2] < tinyBelow)
-  const close = useStore((state) => state.transform[2] >= 0.9)
   const fit = useCallback(() => void flow.fitView({ padding: 0.06, maxZoom: 1.1, minZoom: 0.15 }), [flow])
   const fitted = useRef<string>(undefined)
   const ready = places !== undefined && nodes.length > 0
@@ -139,46 +88,89 @@ function Map(props: MapViewProps) {
     requestAnimationFrame(fit)
     // After an arrangement the places are others.
   }, [ready, view, places, fit])
-  const edge = pointed === undefined ? undefined : edges.find((each) => each.id === pointed)
+
+  const hit = useCallback(
+    (event: { clientX: number; clientY: number }) =>
+      lineAt(lines, flow.screenToFlowPosition({ x: event.clientX, y: event.clientY }), reach / flow.getZoom())?.edge.id,
+    [lines, flow],
+  )
+  const onPaneMouseMove = useCallback(
+    (event: ReactMouseEvent) => {
+      if (moving.current) return
+      const id = hit(event)
+      pointer.set(id)
+      root.current?.classList.toggle('g-map-over-line', id !== undefined)
+    },
+    [hit, pointer],
+  )
+  const onPaneClick = useCallback((event: ReactMouseEvent) => onSelect(hit(event)), [hit, onSelect])
+  const onNodeClick = useCallback((_: unknown, node: Node) => onSelect(node.id), [onSelect])
+  const onNodeMouseEnter = useCallback((_: unknown, node: Node) => pointer.set(node.id), [pointer])
+  const away = useCallback(() => pointer.set(undefined), [pointer])
+  const onMoveStart = useCallback(() => {
+    moving.current = true
+    root.current?.classList.add('g-map-moving')
+  }, [])
+  const onMoveEnd = useCallback(() => {
+    moving.current = false
+    root.current?.classList.remove('g-map-moving')
+  }, [])
+
+  /** Brings a node into sight, at the size that is shown. */
+  const reveal = (id: string) => {
+    const place = places?.nodes[id]
+    const box = root.current?.getBoundingClientRect()
+    if (!place || !box) return
+    const at = flow.flowToScreenPosition(place)
+    const zoom = flow.getZoom()
+    const inside =
+      at.x >= box.left &&
+      at.y >= box.top &&
+      at.x + nodeWidth * zoom <= box.right &&
+      at.y + nodeHeight * zoom <= box.bottom
+    if (!inside) void flow.setCenter(place.x + nodeWidth / 2, place.y + nodeHeight / 2, { zoom })
+  }
   const onKeyDown = (event: KeyboardEvent) => {
-    const element = (event.target as HTMLElement).closest<HTMLElement>('.react-flow__node, .react-flow__edge')
-    const id = element?.dataset['id']
+    const id = nodeOf(event.target)?.dataset['id']
     if (event.key === 'Escape') return onSelect(undefined)
     if (!id) return
     if (event.key === 'Enter' || event.key === ' ') {
       event.preventDefault()
-      return onSelect(id)
+      return onSelect(id, true)
     }
     const next = places && nextNode(event.key, id, graph, places)
     if (!next) return
     event.preventDefault()
-    root.current?.querySelector<HTMLElement>(`.react-flow__node[data-id="${CSS.escape(next)}"]`)?.focus()
+    root.current
+      ?.querySelector<HTMLElement>(`.react-flow__node[data-id="${CSS.escape(next)}"]`)
+      ?.focus({ preventScroll: true })
   }
-  const moving = (yes: boolean) => root.current?.classList.toggle('g-map-moving', yes)
   return (
     <div
       ref={root}
-      className={`g-map${far ? ' g-map-far' : ''}${tiny ? ' g-map-tiny' : ''}${pointed ? ' g-map-pointing' : ''}${edges.length <= labelsBelow || close ? ' g-map-labels' : ''}`}
+      className={`g-map${far ? ' g-map-far' : ''}${tiny ? ' g-map-tiny' : ''}`}
       role="group"
       aria-label={t.graph}
       onKeyDown={onKeyDown}
       onFocus={(event) => {
-        const id = event.target.closest<HTMLElement>('.react-flow__node, .react-flow__edge')?.dataset['id']
-        if (id && event.target.matches(':focus-visible')) setPointed(id)
+        const id = nodeOf(event.target)?.dataset['id']
+        if (!id) return
+        setFocused(id)
+        if (!event.target.matches(':focus-visible')) return
+        pointer.set(id)
+        reveal(id)
       }}
-      onBlur={() => setPointed(undefined)}
+      onBlur={away}
+      onMouseLeave={away}
     >
       {!ready && (
         <div className="g-map-wait" aria-label={t.arranging}>
           <Loading shape="chart" />
         </div>
       )}
-      <Arrows />
       <ReactFlow
         nodes={nodes}
-        edges={shown}
         nodeTypes={nodeKinds}
-        edgeTypes={edgeKinds}
         minZoom={0.1}
         maxZoom={2}
         nodesDraggable={false}
@@ -188,16 +180,18 @@ function Map(props: MapViewProps) {
         disableKeyboardA11y
         zoomOnDoubleClick={false}
         attributionPosition="bottom-center"
-        onMoveStart={() => moving(true)}
-        onMoveEnd={() => moving(false)}
-        onNodeClick={(_, node) => onSelect(node.id)}
-        onEdgeClick={(_, line) => onSelect(line.id)}
-        onPaneClick={() => onSelect(undefined)}
-        onNodeMouseEnter={(_, node) => setPointed(node.id)}
-        onNodeMouseLeave={() => setPointed(undefined)}
-        onEdgeMouseEnter={(_, line) => setPointed(line.id)}
-        onEdgeMouseLeave={() => setPointed(undefined)}
+        onMoveStart={onMoveStart}
+        onMoveEnd={onMoveEnd}
+        onNodeClick={onNodeClick}
+        onPaneClick={onPaneClick}
+        onPaneMouseMove={onPaneMouseMove}
+        onPaneMouseLeave={away}
+        onNodeMouseEnter={onNodeMouseEnter}
+        onNodeMouseLeave={away}
       >
+        {places && (
+          <EdgeLayer lines={lines} places={places} bright={bright?.edges} selected={selected} pointer={pointer} />
+        )}
         <Overlay position="bottom-left" className="g-map-tools">
           <Tools
             fit={fit}
@@ -207,16 +201,35 @@ function Map(props: MapViewProps) {
             }}
           />
         </Overlay>
-        <Overlay position="bottom-right">
+        <Overlay position="bottom-right" className="g-map-corner">
+          {places && nodes.length >= miniFrom && <MiniMap places={places} tones={tones} />}
           <Legend />
         </Overlay>
-        {edge && edge.id !== selected && (
-          <Overlay position="top-right" className="g-map-card">
-            <EdgeFigures edge={edge} />
-          </Overlay>
-        )}
+        <Card edges={edges} selected={selected} pointer={pointer} />
       </ReactFlow>
     </div>
+  )
+}
+
+/** The node that one comes to first: leftmost, then uppermost. */
+function firstOf(graph: MapGraph, places: Places): string | undefined {
+  let best: string | undefined
+  for (const { id } of graph.nodes) {
+    const [here, there] = [places.nodes[id], best && places.nodes[best]]
+    if (here && (!there || here.x < there.x || (here.x === there.x && here.y < there.y))) best = id
+  }
+  return best
+}
+
+/** Figures of the edge that is pointed at. */
+function Card({ edges, selected, pointer }: Pick<MapViewProps, 'edges' | 'selected'> & { pointer: Pointer }) {
+  const pointed = usePointed(pointer)
+  const edge = pointed === undefined ? undefined : edges.find((each) => each.id === pointed)
+  if (!edge || edge.id === selected) return null
+  return (
+    <Overlay position="top-right" className="g-map-card">
+      <EdgeFigures edge={edge} />
+    </Overlay>
   )
 }
 

@@ -8,7 +8,7 @@ import {
   SwitcherOutlined,
   UserOutlined,
 } from '@ant-design/icons'
-import { Handle, Position, type Node, type NodeProps } from '@xyflow/react'
+import type { Node, NodeProps } from '@xyflow/react'
 import { memo, type ReactNode } from 'react'
 import { rate, seconds, share } from '@/ui/format'
 import { failedShare, type MapNode, type NodeType, type Sum } from './graph'
@@ -61,38 +61,40 @@ export function toneOf({ node, instances }: NodeData): 'bad' | 'warn' | undefine
   return node.unwell || (instances && instances.available < instances.all) ? 'warn' : undefined
 }
 
-export const NodeBox = memo(function NodeBox({ data }: NodeProps<BoxNode>) {
-  const { node, sum, instances } = data
-  const tone = toneOf(data)
-  return (
-    <div className={`g-map-node g-map-node-${node.type}${tone ? ` g-map-node-${tone}` : ''}`} title={node.name}>
-      <Outline type={node.type} />
-      <Handle type="target" position={Position.Left} isConnectable={false} />
-      <span className="g-map-icon" aria-hidden>
-        {nodeIcons[node.type]}
-      </span>
-      <span className="g-map-name">
-        {tone && <span aria-hidden>{tone === 'bad' ? '✕ ' : '! '}</span>}
-        {node.name}
-        {node.members.length > 0 && ` (${node.members.length})`}
-      </span>
-      <span className="g-map-figures g-num">
-        {sum.calls > 0 ? (
-          <>
-            {rate(sum.rate)}
-            <span className={sum.failed > 0 ? 'g-danger' : undefined}>{share(failedShare(sum))}</span>
-            {seconds(sum.p95)}
-          </>
-        ) : (
-          '–'
-        )}
-        {instances && instances.available < instances.all && (
-          <span className={tone === 'bad' ? 'g-danger' : 'g-warning'}>
-            {instances.available}/{instances.all}
-          </span>
-        )}
-      </span>
-      <Handle type="source" position={Position.Right} isConnectable={false} />
-    </div>
-  )
-})
+/** Made anew only when its data are others; see useBoxes. */
+export const NodeBox = memo(
+  function NodeBox({ data }: NodeProps<BoxNode>) {
+    const { node, sum, instances } = data
+    const tone = toneOf(data)
+    return (
+      <div className={`g-map-node g-map-node-${node.type}${tone ? ` g-map-node-${tone}` : ''}`} title={node.name}>
+        <Outline type={node.type} />
+        <span className="g-map-icon" aria-hidden>
+          {nodeIcons[node.type]}
+        </span>
+        <span className="g-map-name">
+          {tone && <span aria-hidden>{tone === 'bad' ? '✕ ' : '! '}</span>}
+          {node.name}
+          {node.members.length > 0 && ` (${node.members.length})`}
+        </span>
+        <span className="g-map-figures g-num">
+          {sum.calls > 0 ? (
+            <>
+              {rate(sum.rate)}
+              <span className={sum.failed > 0 ? 'g-danger' : undefined}>{share(failedShare(sum))}</span>
+              {seconds(sum.p95)}
+            </>
+          ) : (
+            '–'
+          )}
+          {instances && instances.available < instances.all && (
+            <span className={tone === 'bad' ? 'g-danger' : 'g-warning'}>
+              {instances.available}/{instances.all}
+            </span>
+          )}
+        </span>
+      </div>
+    )
+  },
+  (before, after) => before.data === after.data,
+)

@@ -27,24 +27,30 @@ export function largeTopology(nodes = 300, edges = 1000, seed = 7) {
   })
   const layers: { name: string; type: string }[][] = [[{ name: 'user', type: 'user' }], [], [], [], [], []]
   for (let i = 1; i < nodes; i++) {
-    const layer = i <= nodes * 0.04 ? 1 : i <= nodes * 0.2 ? 2 : i <= nodes * 0.5 ? 3 : i <= nodes * 0.75 ? 4 : 5
+    const layer =
+      i <= Math.max(1, nodes * 0.04) ? 1 : i <= nodes * 0.2 ? 2 : i <= nodes * 0.5 ? 3 : i <= nodes * 0.75 ? 4 : 5
     const type = layer < 5 ? 'service' : pick(['database', 'database', 'cache', 'queue', 'external'])
     const name =
       type === 'service' ? `${pick(domains)}-${pick(['api', 'core', 'worker', 'sync'])}-${i}` : `${type}/store-${i}`
     layers[layer]!.push({ name, type })
   }
   const made = new Map<string, JsonObject>()
+  /** Calls a second to each node, and those among them that fail. */
+  const served = new Map<string, { rate: number; failed: number }>()
   const connect = (caller: { name: string }, callee: { name: string; type: string }) => {
     const key = `${caller.name}>${callee.name}`
     if (made.has(key)) return
     const failing = random() < 0.01
+    const rate = Number((10 ** (random() * 4 - 2)).toPrecision(3))
     made.set(key, {
       caller: caller.name,
       callee: callee.name,
       calleeType: callee.type,
       protocol: callee.type === 'service' ? pick(['http', 'grpc']) : callee.type,
-      figures: figures(Number((10 ** (random() * 4 - 2)).toPrecision(3)), failing ? 0.2 : 0, 2 + random() * 40),
+      figures: figures(rate, failing ? 0.2 : 0, 2 + random() * 40),
     })
+    const sum = served.get(callee.name) ?? { rate: 0, failed: 0 }
+    served.set(callee.name, { rate: sum.rate + rate, failed: sum.failed + (failing ? rate * 0.2 : 0) })
   }
   for (let l = 1; l < layers.length; l++) for (const node of layers[l]!) connect(pick(layers[l - 1]!), node)
   for (let tries = 0; made.size < edges && tries < edges * 50; tries++) {
@@ -54,7 +60,10 @@ export function largeTopology(nodes = 300, edges = 1000, seed = 7) {
   }
   return {
     answered: { since: '2026-11-26T05:00:00Z', until: '2026-11-26T05:05:00Z' },
-    nodes: layers.flat().map((node) => ({ ...node, figures: figures(random() * 50, 0, 10) })),
+    nodes: layers.flat().map((node) => {
+      const { rate, failed } = served.get(node.name) ?? { rate: 0, failed: 0 }
+      return { ...node, figures: figures(rate, rate > 0 ? failed / rate : 0, 10) }
+    }),
     edges: [...made.values()],
   }
 }

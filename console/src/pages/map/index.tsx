@@ -145,7 +145,7 @@ function Shown({ namespace, answer, before, state, set }: ShownProps) {
   }, [graph, registry, lane])
   const dataOf = useCallback((id: string) => dataById.get(id)!, [dataById])
   const unwell = graph.edges.filter((edge) => edge.unwell).length
-  const select = (id: string | undefined) => set({ selected: id })
+  const select = useCallback((id: string | undefined) => set({ selected: id }), [set])
   const end = state.at
   const time =
     end === undefined

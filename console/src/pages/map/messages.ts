@@ -119,6 +119,7 @@ export const texts = messages(
       slow: 'p95 over twice that of the hour before',
       keys: 'Tab and arrow keys walk the nodes, Enter opens, Escape closes.',
     },
+    groupOf: (name: string, members: number) => `${name}, ${plural(members, 'node')} together`,
     available: (available: number, instances: number) => `${available} of ${instances} instances available`,
   },
   {
@@ -236,6 +237,7 @@ export const texts = messages(
       slow: 'p95 超过前一小时的两倍',
       keys: 'Tab 和方向键在节点间移动，Enter 打开，Escape 关闭。',
     },
+    groupOf: (name, members) => `${name}，共 ${members} 个节点`,
     available: (available, instances) => `${instances} 个实例中 ${available} 个可用`,
   },
 )
