@@ -103,13 +103,16 @@ func short(d *durationpb.Duration) string {
 
 func (c *cli) topologyCommand() *cobra.Command {
 	var at timeFlags
+	var lane string
 	cmd := &cobra.Command{
 		Use:   "topology [SERVICE]",
 		Short: "Show who calls whom, and how that goes",
 		Long: `Show who calls whom: services, and the databases, caches, queues and third parties that they call, with rate, refusals, failures and
-durations as the caller saw them. A caller outside the fleet is "user"; one that sends no spans is "unknown". With SERVICE only its callers and callees.`,
+durations as the caller saw them. A caller outside the fleet is "user"; one that sends no spans is "unknown". With SERVICE only its callers and callees. With
+--lane only what instances in this lane of traffic served, and what they called of that which is in no lane.`,
 		Example: `  gantry topology
   gantry topology loan --since 30m
+  gantry topology --lane blue
   gantry topology --since 2026-03-01T12:00:00Z --until 2026-03-01T13:00:00Z -o json`,
 		Args: arguments(0, 1), ValidArgsFunction: c.completeServices,
 		RunE: action(func(ctx context.Context, args []string) error {
@@ -117,13 +120,20 @@ durations as the caller saw them. A caller outside the fleet is "user"; one that
 			if err != nil {
 				return err
 			}
-			answer, err := r.topology.Topology(ctx, &gantryv1.TopologyRequest{Namespace: namespace, Time: span, Service: optional(args)})
+			answer, err := r.topology.Topology(ctx, &gantryv1.TopologyRequest{Namespace: namespace, Time: span, Service: optional(args), Lane: lane})
 			if err != nil {
 				return err
 			}
 			return c.answer(answer, func() error {
 				c.sayAnswered(answer.GetAnswered(), span)
-				t := newTable("Nothing called anything within this time.", figureColumns(col("CALLER"), col("CALLEE"), col("TYPE"), col("PROTOCOL"))...)
+				nothing := "Nothing called anything within this time."
+				if lane != "" {
+					nothing = "Nothing was called in this lane within this time."
+					if len(answer.GetLanes()) > 0 {
+						nothing += " Lanes with calls: " + printable(strings.Join(answer.GetLanes(), ", ")) + "."
+					}
+				}
+				t := newTable(nothing, figureColumns(col("CALLER"), col("CALLEE"), col("TYPE"), col("PROTOCOL"))...)
 				for _, e := range answer.GetEdges() {
 					t.add(c.figureCells(e.GetFigures(), e.GetCaller(), e.GetCallee(), e.GetCalleeType(), e.GetProtocol())...)
 				}
@@ -132,6 +142,7 @@ durations as the caller saw them. A caller outside the fleet is "user"; one that
 		}),
 	}
 	addTimeFlags(cmd, &at)
+	cmd.Flags().StringVar(&lane, "lane", "", "only calls in this `lane` of traffic")
 	return cmd
 }
 

@@ -27,8 +27,11 @@ func someFigures() *gantryv1.Figures {
 }
 
 func (o *observed) Topology(_ context.Context, r *gantryv1.TopologyRequest) (*gantryv1.TopologyResponse, error) {
+	if r.Lane == "empty" {
+		return &gantryv1.TopologyResponse{Lanes: []string{"blue", "green"}}, nil
+	}
 	return &gantryv1.TopologyResponse{Answered: &gantryv1.Answered{Since: timestamppb.Now(), Partial: true},
-		Edges: []*gantryv1.TopologyEdge{{Caller: "user", Callee: r.Namespace + r.Service, CalleeType: "service", Protocol: "http", Figures: someFigures()}}}, nil
+		Edges: []*gantryv1.TopologyEdge{{Caller: "user", Callee: r.Namespace + r.Service + r.Lane, CalleeType: "service", Protocol: "http", Figures: someFigures()}}}, nil
 }
 
 func (o *observed) ServiceFigures(context.Context, *gantryv1.ServiceFiguresRequest) (*gantryv1.ServiceFiguresResponse, error) {
@@ -58,6 +61,10 @@ func TestWhatServicesDoIsShown(t *testing.T) {
 	o := nobody(t)
 	o.env["GANTRY_ADDRESS"], o.env["GANTRY_NAMESPACE"] = s.URL, "prod"
 	wantWords(t, o.must("topology", "loan", "--since", "1h"), "CALLER", "user", "prodloan", "service", "http", "200", "0.67", "10.0%", "1.5%", "12.35ms", "1.23s")
+	wantWords(t, o.must("topology", "--lane", "blue"), "prodblue")
+	if r := o.run("topology", "--lane", "empty"); !strings.Contains(r.err, "Nothing was called in this lane within this time. Lanes with calls: blue, green.") {
+		t.Errorf("a lane without calls: %q", r.err)
+	}
 	wantWords(t, o.must("red"), "SERVICE", "loan", "200", "INSTANCES", "4")
 	wantWords(t, o.must("endpoints", "loan", "--sort", "failing", "--limit", "3"), "GET /loans/{id}", "1.5%")
 	if r := fake.endpoints; r.Service != "loan" || r.Order != gantryv1.EndpointOrder_ENDPOINT_ORDER_FAILING || r.Limit != 3 || r.Time.GetSince() == nil {

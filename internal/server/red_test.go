@@ -19,7 +19,7 @@ func observe(t *testing.T, s interface {
 		return signal.Attribute{Key: key, Value: signal.Value{Type: signal.TypeString, Text: value}}
 	}
 	s.Observe(namespace, now, []signal.Span{{TraceID: signal.TraceID{1}, ID: signal.SpanID{2}, Kind: signal.KindServer, Name: "GET", Outcome: signal.Failed,
-		Start: now.Add(-time.Second).UnixNano(), Duration: int64(80 * time.Millisecond), Resource: &signal.Resource{Service: "loan", Instance: "loan-0", Version: "v7"},
+		Start: now.Add(-time.Second).UnixNano(), Duration: int64(80 * time.Millisecond), Resource: &signal.Resource{Service: "loan", Instance: "loan-0", Version: "v7", Lane: "blue"},
 		Attributes: []signal.Attribute{text("http.request.method", "GET"), text("http.route", "/loans/{id}"), text("error.type", "timeout")}}})
 }
 
@@ -41,6 +41,17 @@ func TestWhatServicesDoIsAnswered(t *testing.T) {
 		}
 		if status, answer = call(t, s, "TopologyService/"+method, `{"namespace":"elsewhere"}`); status != 200 || strings.Contains(answer, "loan") {
 			t.Errorf("%s in another namespace: %d %s", method, status, answer)
+		}
+	}
+	for lane, words := range map[string][]string{"blue": {`"callee":"loan"`, `"lanes":["blue"]`}, "green": {`"lanes":["blue"]`}} {
+		status, answer := call(t, s, "TopologyService/Topology", `{"lane":"`+lane+`"}`)
+		if status != 200 || strings.Contains(answer, "callee") != (lane == "blue") {
+			t.Errorf("in lane %s: %d %s", lane, status, answer)
+		}
+		for _, word := range words {
+			if !strings.Contains(answer, word) {
+				t.Errorf("in lane %s: no %s in %s", lane, word, answer)
+			}
 		}
 	}
 	for body, want := range map[string]string{

@@ -14,7 +14,7 @@ import (
 
 // Topology answers what services do; see red.Room.
 type Topology interface {
-	Topology(ctx context.Context, namespace string, since, until time.Time) (red.Graph, error)
+	Lane(ctx context.Context, namespace, lane string, since, until time.Time) (red.Graph, error)
 	Services(ctx context.Context, namespace string, since, until time.Time) ([]red.ServiceFigures, red.Window, error)
 	Endpoints(ctx context.Context, namespace, service string, since, until time.Time, order red.Order, limit int) ([]red.EndpointFigures, red.Window, error)
 	Instances(ctx context.Context, namespace, service string, since, until time.Time) ([]red.InstanceFigures, red.Window, error)
@@ -76,11 +76,11 @@ func (s *topologyService) Topology(ctx context.Context, r *gantryv1.TopologyRequ
 		return nil, err
 	}
 	since, until := bounds(r.Time)
-	graph, err := s.api.Topology.Topology(ctx, namespace, since, until)
+	graph, err := s.api.Topology.Lane(ctx, namespace, r.Lane, since, until)
 	if err != nil {
 		return nil, err
 	}
-	answer := &gantryv1.TopologyResponse{Answered: answered(graph.Window)}
+	answer := &gantryv1.TopologyResponse{Answered: answered(graph.Window), Lanes: graph.Lanes}
 	near := map[string]bool{}
 	for _, e := range graph.Edges {
 		if r.Service != "" && e.Caller != r.Service && e.Callee != r.Service {

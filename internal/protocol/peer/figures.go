@@ -39,7 +39,7 @@ func (s *FiguresService) Count(ctx context.Context, r *peerv1.CountRequest) (*pe
 	if !s.Started() {
 		return nil, errStarting
 	}
-	part, err := s.Red.Count(ctx, red.Question{Subject: red.Subject(r.Subject), Namespace: r.Namespace, Service: r.Service, Since: momentOf(r.Since), Until: momentOf(r.Until)})
+	part, err := s.Red.Count(ctx, red.Question{Subject: red.Subject(r.Subject), Namespace: r.Namespace, Service: r.Service, Lane: r.Lane, Since: momentOf(r.Since), Until: momentOf(r.Until)})
 	if err != nil {
 		return nil, wireError(err)
 	}
@@ -73,7 +73,7 @@ func (c *counter) Count(ctx context.Context, q red.Question) (red.Part, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	answer, err := peerv1.NewFiguresPeerServiceClient(connection).Count(ctx, &peerv1.CountRequest{Subject: peerv1.FiguresSubject(q.Subject), Namespace: q.Namespace, Service: q.Service,
+	answer, err := peerv1.NewFiguresPeerServiceClient(connection).Count(ctx, &peerv1.CountRequest{Subject: peerv1.FiguresSubject(q.Subject), Namespace: q.Namespace, Service: q.Service, Lane: q.Lane,
 		Since: bound(q.Since), Until: bound(q.Until)}, grpc.MaxCallRecvMsgSize(maxFiguresAnswer))
 	if err != nil {
 		return red.Part{}, err
@@ -90,7 +90,7 @@ func momentOf(t *timestamppb.Timestamp) time.Time {
 }
 
 func wirePart(p *red.Part) *peerv1.CountResponse {
-	wire := &peerv1.CountResponse{Since: bound(p.Since), Until: bound(p.Until), FromSeries: p.FromSeries, Partial: p.Partial, Services: p.Services, Unlisted: p.Unlisted}
+	wire := &peerv1.CountResponse{Since: bound(p.Since), Until: bound(p.Until), FromSeries: p.FromSeries, Partial: p.Partial, Services: p.Services, Lanes: p.Lanes, Unlisted: p.Unlisted}
 	for i := range p.Counts {
 		c := &p.Counts[i]
 		wire.Counts = append(wire.Counts, &peerv1.Count{Names: c.Names[:], Success: wireBuckets(&c.Outcomes[signal.Success]), Refused: wireBuckets(&c.Outcomes[signal.Refused]),
@@ -124,7 +124,7 @@ func wireBuckets(b *red.Buckets) *peerv1.DurationBuckets {
 // partOf reads an answer. What its numbers may be is the room's to check.
 func partOf(namespace string, wire *peerv1.CountResponse) (red.Part, error) {
 	p := red.Part{Window: red.Window{Since: momentOf(wire.Since), Until: momentOf(wire.Until), FromSeries: wire.FromSeries, Partial: wire.Partial},
-		Services: wire.Services, Unlisted: wire.Unlisted}
+		Services: wire.Services, Lanes: wire.Lanes, Unlisted: wire.Unlisted}
 	for _, c := range wire.Counts {
 		one := red.Count{Outcomes: [3]red.Buckets{signal.Success: bucketsOf(c.Success), signal.Refused: bucketsOf(c.Refused), signal.Failed: bucketsOf(c.Failed)},
 			Instances: c.Instances, Endpoints: c.Endpoints, Zone: c.Zone, First: momentOf(c.First), Last: momentOf(c.Last), Behind: c.Behind.AsDuration(), Spans: c.Spans, Late: c.Late}

@@ -31,9 +31,9 @@ func (r *recorded) Count(_ context.Context, q red.Question) (red.Part, error) {
 
 func TestWhatANodeCountedCrossesTheWireWhole(t *testing.T) {
 	at := time.Date(2026, 3, 14, 15, 9, 26, 535, time.UTC)
-	want := red.Part{Window: red.Window{Since: at, Until: at.Add(time.Minute), FromSeries: true, Partial: true}, Services: []string{"loan"}, Unlisted: 7,
+	want := red.Part{Window: red.Window{Since: at, Until: at.Add(time.Minute), FromSeries: true, Partial: true}, Services: []string{"loan"}, Lanes: []string{"blue"}, Unlisted: 7,
 		Counts: []red.Count{
-			{Names: red.Names{"user", "loan", "service", "http"}, Outcomes: [3]red.Buckets{signal.Failed: {Schema: 2, First: -40, Counts: []uint64{3, 0, 1}, Zeros: 2, Sum: 1.5}}},
+			{Names: red.Names{"user", "loan", "service", "http", "blue"}, Outcomes: [3]red.Buckets{signal.Failed: {Schema: 2, First: -40, Counts: []uint64{3, 0, 1}, Zeros: 2, Sum: 1.5}}},
 			{Names: red.Names{"loan", "loan-0", "v7", "green", "r2"}, Outcomes: [3]red.Buckets{signal.Refused: {Zeros: 1}}, Instances: []uint64{1 << 63}, Endpoints: []uint64{2, 3}, Zone: "a",
 				First: at, Last: at.Add(time.Second), Behind: -3 * time.Second, Spans: 9, Late: 1}},
 		Errors: []red.ErrorGroup{{Service: "loan", Code: "503", Fingerprint: 1 << 63, Type: "T", Message: "m", Frame: "f", Endpoint: "GET /", Trace: signal.TraceID{1, 15: 2}, Count: 5, Uncertain: 1, First: at, Last: at},
@@ -42,8 +42,8 @@ func TestWhatANodeCountedCrossesTheWireWhole(t *testing.T) {
 	room := &recorded{part: want}
 	ready := false
 	service := &FiguresService{Red: room, Started: func() bool { return ready }}
-	asked := red.Question{Subject: red.AboutEndpoints, Namespace: "prod", Service: "loan", Since: at}
-	request := &peerv1.CountRequest{Subject: peerv1.FiguresSubject_FIGURES_SUBJECT_ENDPOINTS, Namespace: "prod", Service: "loan", Since: bound(at)}
+	asked := red.Question{Subject: red.AboutEndpoints, Namespace: "prod", Service: "loan", Lane: "blue", Since: at}
+	request := &peerv1.CountRequest{Subject: peerv1.FiguresSubject_FIGURES_SUBJECT_ENDPOINTS, Namespace: "prod", Service: "loan", Lane: "blue", Since: bound(at)}
 	if _, err := service.Count(t.Context(), request); status.Code(err) != codes.Unavailable {
 		t.Errorf("a node that is starting answers %v", err)
 	}

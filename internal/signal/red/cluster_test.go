@@ -99,6 +99,7 @@ func (c *cluster) flush(t testing.TB) {
 // everything is all answers of a room about a time.
 type everything struct {
 	graph     red.Graph
+	lane      red.Graph
 	services  []red.ServiceFigures
 	endpoints map[red.Order][]red.EndpointFigures
 	instances []red.InstanceFigures
@@ -121,6 +122,9 @@ func ask(t testing.TB, room *red.Room, since time.Time) everything {
 	}
 	e.graph, err = room.Topology(t.Context(), environment, since, time.Time{})
 	w = e.graph.Window
+	check()
+	e.lane, err = room.Lane(t.Context(), environment, "green", since, time.Time{})
+	w = e.lane.Window
 	check()
 	e.services, w, err = room.Services(t.Context(), environment, since, time.Time{})
 	check()
@@ -154,13 +158,18 @@ func same(t testing.TB, who string, got, want everything) {
 			t.Errorf("%s: %s\n%+v, not\n%+v", who, what, got, want)
 		}
 	}
-	if len(got.graph.Edges) != len(want.graph.Edges) || len(got.graph.Nodes) != len(want.graph.Nodes) || len(got.services) != len(want.services) || len(got.instances) != len(want.instances) ||
+	if len(got.graph.Edges) != len(want.graph.Edges) || len(got.graph.Nodes) != len(want.graph.Nodes) || len(got.lane.Edges) != len(want.lane.Edges) || len(want.lane.Edges) == 0 || len(got.services) != len(want.services) || len(got.instances) != len(want.instances) ||
 		len(got.errors) != len(want.errors) || len(want.graph.Edges) == 0 {
 		t.Fatalf("%s: got\n%+v, not\n%+v", who, got, want)
 	}
 	for i := range want.graph.Edges {
 		figures("edge", &got.graph.Edges[i].Figures, &want.graph.Edges[i].Figures)
 	}
+	for i := range want.lane.Edges {
+		figures("edge in the lane", &got.lane.Edges[i].Figures, &want.lane.Edges[i].Figures)
+	}
+	equal("edges in the lane", got.lane.Edges, want.lane.Edges)
+	equal("lanes", got.graph.Lanes, want.graph.Lanes)
 	for i := range want.graph.Nodes {
 		figures("node", &got.graph.Nodes[i].Figures, &want.graph.Nodes[i].Figures)
 	}
@@ -235,6 +244,9 @@ func TestNodesTogetherAnswerAsOneThatSawAll(t *testing.T) {
 			nodes.flush(t)
 			for key, durations := range second.truth.edges {
 				f.truth.edges[key] = append(f.truth.edges[key], durations...)
+			}
+			for key, durations := range second.truth.laned {
+				f.truth.laned[key] = append(f.truth.laned[key], durations...)
 			}
 			for _, node := range nodes.nodes {
 				f.checkTopology(t, node, f.now, true)

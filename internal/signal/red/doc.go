@@ -17,7 +17,9 @@
 // come in any order, in any batch; whichever comes first waits. A call whose entry never comes leads to what its attributes name: a database, a
 // cache, a queue or an external party. An entry without parent was called by "user"; one whose parent never came by "unknown".
 // Calls to databases and caches do not wait: nothing there sends spans. An edge has the duration that the caller saw, and the outcome that
-// the callee meant: a refusal by the callee is a refusal, whatever the caller's instrumentation made of it; otherwise the worse of the two.
+// the callee meant: a refusal by the callee is a refusal, whatever the caller's instrumentation made of it; otherwise the worse of the two. It is in
+// the lane of the instance that served it, or else of the one that called. A call in no lane is counted in a series without that label, as it was before there were lanes;
+// each call is counted once, so that lanes add up to all.
 //
 // Exactly once: exporters repeat batches when an answer is lost. Identities of recent spans are kept, in two generations, and what was seen is not
 // counted again. A span that ended long before it arrived is counted as late and kept out of the figures of now. Clocks of

@@ -2,6 +2,7 @@ package red
 
 import (
 	"hash/maphash"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,6 +25,9 @@ type namespace struct {
 	services map[string]*service
 	names    map[string]*name
 	edges    map[edgeKey]*edge
+	// lanes are the names of lanes; laned is how many edges are of one.
+	lanes    map[string]*name
+	laned    int
 	excesses map[excessKey]*Excess
 
 	ranking ranking
@@ -229,9 +233,10 @@ func (s *service) addInstance(key instanceKey, zone string, now int64) *instance
 	return i
 }
 
-// edgeKey is who calls whom.
+// edgeKey is who calls whom, in which lane.
 type edgeKey struct {
 	caller, callee, protocol *name
+	lane                     *name // nil for none, as for all calls of a fleet without lanes
 	calleeType               calleeType
 }
 
@@ -243,8 +248,47 @@ type edge struct {
 }
 
 func (e *edge) labels(node string, outcome signal.Outcome) labels.Labels {
-	return labels.FromStrings(model.MetricNameLabel, MetricEdges, "namespace", e.namespace.name, "caller", e.key.caller.text, "callee", e.key.callee.text,
-		"callee_type", e.key.calleeType.String(), "protocol", e.key.protocol.text, "outcome", outcome.String(), "node", node)
+	words := []string{model.MetricNameLabel, MetricEdges, "namespace", e.namespace.name, "caller", e.key.caller.text, "callee", e.key.callee.text,
+		"callee_type", e.key.calleeType.String(), "protocol", e.key.protocol.text, "outcome", outcome.String(), "node", node}
+	if e.key.lane != nil { // without one the series is the same as if there were no lanes
+		words = append(words, "lane", e.key.lane.text)
+	}
+	return labels.FromStrings(words...)
+}
+
+// lanedShare is the part of the limit of edges that those of lanes may fill: many lanes must not push out who calls whom.
+const lanedShare = 2
+
+// lane is the kept name of a lane; nil for none. Lanes beyond the limit share one.
+func (n *namespace) lane(text string, now int64) *name {
+	if text == "" {
+		return nil
+	}
+	n.mu.RLock()
+	known := n.lanes[text]
+	n.mu.RUnlock()
+	if known == nil {
+		known = n.addLane(clean(strings.Clone(text), maxNameBytes), now)
+	}
+	if known.used.Load() < now {
+		known.used.Store(now)
+	}
+	return known
+}
+
+func (n *namespace) addLane(text string, now int64) *name {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.lanes[text] == nil && len(n.lanes) >= n.room.limits.Lanes && text != other {
+		n.exceeded("", "lanes", n.room.limits.Lanes, text, now)
+		text = other
+	}
+	known := n.lanes[text]
+	if known == nil {
+		known = &name{namespace: n, text: text}
+		n.lanes[text] = known
+	}
+	return known
 }
 
 func (n *namespace) edge(key edgeKey, now int64) *edge {
@@ -255,6 +299,12 @@ func (n *namespace) edge(key edgeKey, now int64) *edge {
 		return e
 	}
 	n.mu.Lock()
+	if most := n.room.limits.Edges / lanedShare; key.lane != nil && key.lane.text != other && n.edges[key] == nil && n.laned >= most {
+		n.exceeded("", "edges in lanes", most, key.lane.text, now)
+		n.mu.Unlock()
+		key.lane = n.addLane(other, now)
+		return n.edge(key, now)
+	}
 	full := n.edges[key] == nil && len(n.edges) >= n.room.limits.Edges
 	if full {
 		n.exceeded(key.caller.text, "edges", n.room.limits.Edges, key.callee.text, now)
@@ -271,5 +321,8 @@ func (n *namespace) edge(key edgeKey, now int64) *edge {
 	}
 	e = &edge{namespace: n, key: key}
 	n.edges[key] = e
+	if key.lane != nil {
+		n.laned++
+	}
 	return e
 }

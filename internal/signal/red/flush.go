@@ -284,7 +284,7 @@ func (r *Room) sweep(now time.Time) []ended {
 	for _, n := range r.all() {
 		gone = n.sweep(before, now.Add(-2*r.limits.Idle).UnixMilli(), gone)
 		n.mu.RLock()
-		empty := len(n.services) == 0 && len(n.edges) == 0 && len(n.names) == 0
+		empty := len(n.services) == 0 && len(n.edges) == 0 && len(n.names) == 0 && len(n.lanes) == 0
 		n.mu.RUnlock()
 		if empty {
 			r.mu.Lock()
@@ -309,12 +309,20 @@ func (n *namespace) sweep(before, beforeNames int64, gone []ended) []ended {
 	for key, e := range n.edges {
 		if forgotten, ok := e.forget(before); ok {
 			delete(n.edges, key)
+			if key.lane != nil {
+				n.laned--
+			}
 			gone = endedOf(forgotten, gone)
 		}
 	}
 	for key, name := range n.names {
 		if name.used.Load() < beforeNames && n.services[key] == nil {
 			delete(n.names, key)
+		}
+	}
+	for key, name := range n.lanes {
+		if name.used.Load() < beforeNames {
+			delete(n.lanes, key)
 		}
 	}
 	for key, e := range n.excesses {

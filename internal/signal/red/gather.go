@@ -18,6 +18,7 @@ type gathered struct {
 	window   Window
 	counts   map[Names]*counted
 	services map[string]bool
+	lanes    map[string]bool
 	errors   map[groupKey]ErrorGroup
 	unlisted uint64
 	excesses map[excessKey]Excess
@@ -36,7 +37,7 @@ type counted struct {
 }
 
 func gatheredOf(w Window) *gathered {
-	return &gathered{window: w, counts: map[Names]*counted{}, services: map[string]bool{}, errors: map[groupKey]ErrorGroup{}, excesses: map[excessKey]Excess{}}
+	return &gathered{window: w, counts: map[Names]*counted{}, services: map[string]bool{}, lanes: map[string]bool{}, errors: map[groupKey]ErrorGroup{}, excesses: map[excessKey]Excess{}}
 }
 
 // of finds or makes what is counted under some names.
@@ -126,7 +127,7 @@ func (r *Room) own(ctx context.Context, q Question) (*gathered, error) {
 	if n := r.namespace(q.Namespace, false); n != nil {
 		switch q.Subject {
 		case AboutEdges:
-			n.addEdges(g)
+			n.addEdges(q.Lane, g)
 		case AboutServices, AboutEndpoints, AboutInstances:
 			n.addServices(q, g)
 		case AboutErrors:
@@ -148,19 +149,42 @@ func (r *Room) own(ctx context.Context, q Question) (*gathered, error) {
 	return g, nil
 }
 
-func (n *namespace) addEdges(g *gathered) {
+// addEdges adds who called whom: in one lane, or in all when it is empty.
+func (n *namespace) addEdges(asked string, g *gathered) {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
 	for name := range n.services {
 		g.services[name] = true
 	}
 	for key, e := range n.edges {
+		lane := ""
+		if key.lane != nil {
+			lane = key.lane.text
+		}
 		c := &counted{}
 		if n.room.recent(g.window, &e.outcomes, &c.tally); c.calls() > 0 {
-			g.counts[Names{key.caller.text, key.callee.text, key.calleeType.String(), key.protocol.text}] = c
+			g.addEdge(Names{key.caller.text, key.callee.text, key.calleeType.String(), key.protocol.text}, lane, asked, &c.tally)
 		}
 	}
 }
+
+// addEdge adds calls in a lane, if that is asked for.
+func (g *gathered) addEdge(names Names, lane, asked string, t *tally) {
+	if lane != "" {
+		g.lanes[lane] = true
+	}
+	if asked != "" && lane != asked {
+		return
+	}
+	names[laneName] = asked
+	c := g.of(names)
+	for i := range t {
+		c.tally[i].merge(&t[i])
+	}
+}
+
+// laneName is which name of an edge is its lane.
+const laneName = 4
 
 func (n *namespace) addServices(q Question, g *gathered) {
 	n.mu.RLock()
@@ -252,6 +276,12 @@ func (r *Room) addOlder(ctx context.Context, q Question, g *gathered) error {
 		for i, name := range names {
 			key[i] = l.Get(name)
 		}
+		if q.Subject == AboutEdges {
+			var t tally
+			t[outcome].merge(d)
+			g.addEdge(key, l.Get("lane"), q.Lane, &t)
+			return
+		}
 		g.of(key).tally[outcome].merge(d)
 	})
 }
@@ -272,6 +302,9 @@ func (g *gathered) merge(o *gathered) {
 	}
 	for name := range o.services {
 		g.services[name] = true
+	}
+	for name := range o.lanes {
+		g.lanes[name] = true
 	}
 	g.mergeErrors(o)
 	for key, e := range o.excesses {
@@ -353,6 +386,9 @@ func (g *gathered) part() Part {
 	for name := range g.services {
 		p.Services = append(p.Services, name)
 	}
+	for name := range g.lanes {
+		p.Lanes = append(p.Lanes, name)
+	}
 	for _, e := range g.errors {
 		p.Errors = append(p.Errors, e)
 	}
@@ -379,6 +415,9 @@ func (p *Part) gathered() (*gathered, error) {
 	}
 	for _, name := range p.Services {
 		g.services[name] = true
+	}
+	for _, name := range p.Lanes {
+		g.lanes[name] = true
 	}
 	for _, e := range p.Errors {
 		g.errors[groupKey{e.Service, e.Code, e.Fingerprint}] = e

@@ -22,6 +22,7 @@ type observation struct {
 	resource *signal.Resource
 	service  *service
 	instance *instance
+	lane     *name // of the resource; nil for none
 	// names are those that were used last, which the next span mostly needs again.
 	names [lastNames]*name
 	// Counted since the resource or the call began.
@@ -120,6 +121,7 @@ func (o *observation) prepare(s *signal.Span, p *prepared) bool {
 		o.resource = resource
 		o.service = o.namespace.service(resource.Service, o.arrived)
 		o.instance = o.service.instance(resource, o.arrived)
+		o.lane = o.namespace.lane(resource.Lane, o.arrived)
 	}
 	o.ofInstance++
 	if !counts(s.Kind) && s.Outcome != signal.Failed {
@@ -167,7 +169,7 @@ func (r *Room) shardOf(trace signal.TraceID) uint8 {
 func (o *observation) prepareMeeting(s *signal.Span, c *call, p *prepared) {
 	w, n := o.scratch, o.namespace
 	entry := isEntry(s.Kind)
-	p.waiting = waiting{arrived: o.arrived, duration: clampDuration(s.Duration), trace: s.TraceID, self: o.service.name, outcome: s.Outcome, entry: entry,
+	p.waiting = waiting{arrived: o.arrived, duration: clampDuration(s.Duration), trace: s.TraceID, self: o.service.name, lane: o.lane, outcome: s.Outcome, entry: entry,
 		producer: s.Kind == signal.KindProducer}
 	if !entry {
 		p.waiting.protocol = o.named(callProtocol, c.protocol())
@@ -302,7 +304,7 @@ func (o *observation) entry(p *prepared) {
 func record(m *meeting, now int64) {
 	n := m.caller.namespace
 	for {
-		e := n.edge(edgeKey{caller: m.caller, callee: m.callee, protocol: m.protocol, calleeType: m.calleeType}, now)
+		e := n.edge(edgeKey{caller: m.caller, callee: m.callee, protocol: m.protocol, lane: m.lane, calleeType: m.calleeType}, now)
 		if n.room.observe(&e.outcomes, e, m.outcome, m.duration, m.trace, now) {
 			return
 		}

@@ -40,8 +40,10 @@ type Limits struct {
 	Endpoints int
 	// Instances a service, counting each version and lane that one had. Default 1,000.
 	Instances int
-	// Edges a namespace. Default 10,000.
+	// Edges a namespace, each lane of one counted. Default 10,000, half of which edges in lanes may fill.
 	Edges int
+	// Lanes a namespace. Default 50.
+	Lanes int
 	// Names of services and what they call, a namespace. Default 20,000.
 	Names int
 	// Codes are error codes a service. Default 100.
@@ -64,7 +66,7 @@ func (l Limits) withDefaults() Limits {
 	for _, d := range []struct {
 		value *int
 		or    int
-	}{{&l.Namespaces, 100}, {&l.Services, 1000}, {&l.Endpoints, 500}, {&l.Instances, 1000}, {&l.Edges, 10_000}, {&l.Names, 20_000},
+	}{{&l.Namespaces, 100}, {&l.Services, 1000}, {&l.Endpoints, 500}, {&l.Instances, 1000}, {&l.Edges, 10_000}, {&l.Lanes, 50}, {&l.Names, 20_000},
 		{&l.Codes, 100}, {&l.Errors, 200}, {&l.Waiting, 200_000}, {&l.Recent, 4 << 20}} {
 		if *d.value <= 0 {
 			*d.value = d.or
@@ -87,7 +89,7 @@ type Excess struct {
 	Namespace string
 	// Service is empty where the limit is the namespace's.
 	Service string
-	// What is "endpoints", "services", "instances", "edges", "names" or "codes".
+	// What is "endpoints", "services", "instances", "edges", "edges in lanes", "lanes", "names" or "codes".
 	What  string
 	Limit int
 	// Turned is how many observations were counted under "(other)".

@@ -12,13 +12,13 @@ type waiting struct {
 	arrived  int64 // milliseconds
 	duration int64
 	trace    signal.TraceID
-	// self is the service of the span. peer is who takes the partner's place if it never comes.
-	self, peer, protocol *name
-	peerType             calleeType
-	outcome              signal.Outcome
-	entry                bool // it is an entry, not a call
-	producer             bool
-	paired               bool
+	// self is the service of the span. peer is who takes the partner's place if it never comes. lane is the instance's; nil for none.
+	self, peer, protocol, lane *name
+	peerType                   calleeType
+	outcome                    signal.Outcome
+	entry                      bool // it is an entry, not a call
+	producer                   bool
+	paired                     bool
 	// chain is the next with the same key; before and after are neighbours in its list, oldest first. 0 is none.
 	chain, before, after int32
 }
@@ -26,6 +26,7 @@ type waiting struct {
 // meeting is an edge that was found: who called whom, and how it went.
 type meeting struct {
 	caller, callee, protocol *name
+	lane                     *name // nil for none
 	calleeType               calleeType
 	outcome                  signal.Outcome
 	duration                 int64
@@ -116,12 +117,16 @@ func (p *pairs) meet(span *waiting, found []meeting) []meeting {
 	return p.wait(span, found)
 }
 
-// join makes the edge of a call and its entry. Only the first entry takes as long as the call.
+// join makes the edge of a call and its entry. Only the first entry takes as long as the call. The lane is the one in which it was served; where that is none,
+// the caller's, whose call then left its lane.
 func join(call, entry *waiting) meeting {
-	m := meeting{caller: call.self, callee: entry.self, protocol: call.protocol, calleeType: toService, outcome: call.outcome,
+	m := meeting{caller: call.self, callee: entry.self, protocol: call.protocol, lane: entry.lane, calleeType: toService, outcome: call.outcome,
 		duration: call.duration, trace: call.trace}
 	if call.paired {
 		m.duration = entry.duration
+	}
+	if m.lane == nil {
+		m.lane = call.lane
 	}
 	if m.protocol.text == unknown {
 		m.protocol = entry.protocol
@@ -134,7 +139,7 @@ func join(call, entry *waiting) meeting {
 
 // alone makes the edge of a span whose partner never came.
 func (w *waiting) alone() meeting {
-	m := meeting{caller: w.self, callee: w.peer, protocol: w.protocol, calleeType: w.peerType, outcome: w.outcome, duration: w.duration, trace: w.trace}
+	m := meeting{caller: w.self, callee: w.peer, protocol: w.protocol, lane: w.lane, calleeType: w.peerType, outcome: w.outcome, duration: w.duration, trace: w.trace}
 	if w.entry {
 		m.caller, m.callee, m.calleeType = w.peer, w.self, toService
 	}

@@ -26,7 +26,9 @@ type Question struct {
 	Subject   Subject
 	Namespace string
 	// Service is empty for all. It says nothing in questions about edges, services and excesses.
-	Service      string
+	Service string
+	// Lane is of a question about edges: only what was called in it. Empty for all, added up.
+	Lane         string
 	Since, Until time.Time
 }
 
@@ -42,8 +44,8 @@ type Part struct {
 	Window
 	// Counts are of edges, services, endpoints or instances.
 	Counts []Count
-	// Services are those that are known, for a question about edges.
-	Services []string
+	// Services are those that are known, for a question about edges; Lanes those in which something was called.
+	Services, Lanes []string
 	// Errors are groups, for a question about errors. Of each group that is not among them there were Unlisted errors at most.
 	Errors   []ErrorGroup
 	Unlisted uint64
@@ -51,7 +53,7 @@ type Part struct {
 	Excesses []Excess
 }
 
-// Names tell what a count is of. By subject: caller, callee, type of the callee, protocol; service; service, endpoint, kind; service, instance,
+// Names tell what a count is of. By subject: caller, callee, type of the callee, protocol, the lane that was asked for; service; service, endpoint, kind; service, instance,
 // version, lane, release. The rest is empty.
 type Names [5]string
 

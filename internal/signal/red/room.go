@@ -145,7 +145,7 @@ func (r *Room) namespace(text string, create bool) *namespace {
 	if len(r.namespaces) >= r.limits.Namespaces {
 		return nil
 	}
-	n = &namespace{room: r, name: text, seed: maphash.MakeSeed(), services: map[string]*service{}, names: map[string]*name{}, edges: map[edgeKey]*edge{}, excesses: map[excessKey]*Excess{}}
+	n = &namespace{room: r, name: text, seed: maphash.MakeSeed(), services: map[string]*service{}, names: map[string]*name{}, edges: map[edgeKey]*edge{}, lanes: map[string]*name{}, excesses: map[excessKey]*Excess{}}
 	n.mix = newMix(n.seed)
 	n.ranking.most = r.limits.Errors
 	r.namespaces[text] = n

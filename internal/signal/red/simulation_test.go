@@ -1,12 +1,14 @@
 package red_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -65,6 +67,7 @@ type truth struct {
 	entries   map[string][]int64 // "service endpoint kind outcome" -> durations
 	instances map[string]int
 	edges     map[string][]int64 // "caller callee type protocol outcome"
+	laned     map[string][]int64 // "lane caller callee type protocol outcome"
 	codes     map[string]int
 	late      int
 	spans     int
@@ -84,7 +87,7 @@ type fleet struct {
 
 func newFleet(seed uint64, now time.Time) *fleet {
 	f := &fleet{random: rand.New(rand.NewPCG(seed, 1)), skew: map[string]time.Duration{}, now: now,
-		truth: truth{entries: map[string][]int64{}, instances: map[string]int{}, edges: map[string][]int64{}, codes: map[string]int{}}}
+		truth: truth{entries: map[string][]int64{}, instances: map[string]int{}, edges: map[string][]int64{}, laned: map[string][]int64{}, codes: map[string]int{}}}
 	for _, service := range []string{"gateway", "loan", "risk", "customer", "notify"} {
 		f.skew[service] = time.Duration(f.random.IntN(240)-120) * time.Second
 	}
@@ -101,7 +104,7 @@ func (f *fleet) id() (id signal.SpanID) {
 
 func (f *fleet) resource(service string) *signal.Resource {
 	instance := fmt.Sprintf("%s-%d", service, f.random.IntN(3))
-	return &signal.Resource{Service: service, Instance: instance, Version: "1.0", Lane: []string{"", "green"}[f.random.IntN(2)]}
+	return &signal.Resource{Service: service, Instance: instance, Version: "1.0", Lane: []string{"", "green", "blue"}[f.random.IntN(3)]}
 }
 
 func (f *fleet) outcome() signal.Outcome {
@@ -134,8 +137,8 @@ func (f *fleet) add(s signal.Span) {
 
 var statusOf = map[signal.Outcome]int64{signal.Success: 200, signal.Refused: 422, signal.Failed: 503}
 
-// serve makes an entry and answers its outcome.
-func (f *fleet) serve(service, endpoint string, kind signal.Kind, parent signal.SpanID, attributes []signal.Attribute, outcome signal.Outcome, inner func(*signal.Resource, signal.SpanID)) int64 {
+// serve makes an entry and answers its duration and its lane.
+func (f *fleet) serve(service, endpoint string, kind signal.Kind, parent signal.SpanID, attributes []signal.Attribute, outcome signal.Outcome, inner func(*signal.Resource, signal.SpanID)) (int64, string) {
 	r, id, duration := f.resource(service), f.id(), f.duration()
 	f.add(signal.Span{ID: id, Parent: parent, Kind: kind, Name: endpoint, Outcome: outcome, Duration: duration, Resource: r, Attributes: append(attributes, number("http.response.status_code", statusOf[outcome]))})
 	if !f.late {
@@ -147,15 +150,18 @@ func (f *fleet) serve(service, endpoint string, kind signal.Kind, parent signal.
 		}
 	}
 	inner(r, id)
-	return duration
+	return duration, r.Lane
 }
 
-func (f *fleet) edge(caller, callee, kind, protocol string, outcome signal.Outcome, duration int64) {
+// edge is in the lane where it was served, or else where it was called.
+func (f *fleet) edge(caller, callee, kind, protocol string, outcome signal.Outcome, duration int64, served, called string) {
 	if f.late {
 		return
 	}
 	key := fmt.Sprint(caller, "|", callee, "|", kind, "|", protocol, "|", outcome)
 	f.truth.edges[key] = append(f.truth.edges[key], duration)
+	key = cmp.Or(served, called) + "|" + key
+	f.truth.laned[key] = append(f.truth.laned[key], duration)
 }
 
 // call makes a client's span to a service and the entry there.
@@ -174,15 +180,15 @@ func (f *fleet) call(from *signal.Resource, parent signal.SpanID, service, endpo
 	}
 	f.add(signal.Span{ID: id, Parent: parent, Kind: signal.KindClient, Name: "POST", Outcome: seen, Duration: duration, Resource: from,
 		Attributes: []signal.Attribute{text("http.request.method", "POST"), text("server.address", fmt.Sprintf("10.0.0.%d", f.random.IntN(200)))}})
-	f.serve(service, "POST "+endpoint, signal.KindServer, id, []signal.Attribute{text("http.request.method", "POST"), text("http.route", endpoint)}, outcome, inner)
-	f.edge(from.Service, service, "service", "http", truth, duration)
+	_, lane := f.serve(service, "POST "+endpoint, signal.KindServer, id, []signal.Attribute{text("http.request.method", "POST"), text("http.route", endpoint)}, outcome, inner)
+	f.edge(from.Service, service, "service", "http", truth, duration, lane, from.Lane)
 }
 
 // leaf makes a call to what sends no spans.
 func (f *fleet) leaf(from *signal.Resource, parent signal.SpanID, kind signal.Kind, callee, calleeType, protocol string, attributes ...signal.Attribute) {
 	outcome, duration := f.outcome(), f.duration()
 	f.add(signal.Span{ID: f.id(), Parent: parent, Kind: kind, Name: "x", Outcome: outcome, Duration: duration, Resource: from, Attributes: attributes})
-	f.edge(from.Service, callee, calleeType, protocol, outcome, duration)
+	f.edge(from.Service, callee, calleeType, protocol, outcome, duration, "", from.Lane)
 }
 
 func (f *fleet) generate() {
@@ -198,7 +204,7 @@ func (f *fleet) generate() {
 	if f.random.IntN(10) == 0 {
 		root, caller = f.id(), "unknown" // a parent that nobody sends
 	}
-	duration := f.serve("gateway", "GET "+route, signal.KindServer, root, []signal.Attribute{text("http.request.method", "GET"), text("http.route", route)}, outcome,
+	duration, lane := f.serve("gateway", "GET "+route, signal.KindServer, root, []signal.Attribute{text("http.request.method", "GET"), text("http.route", route)}, outcome,
 		func(gateway *signal.Resource, id signal.SpanID) {
 			f.leaf(gateway, id, signal.KindClient, "redis/cache.local", "cache", "redis", text("db.system.name", "redis"), text("db.namespace", "0"), text("server.address", "cache.local"))
 			f.call(gateway, id, "loan", "/apply", func(loan *signal.Resource, id signal.SpanID) {
@@ -211,7 +217,7 @@ func (f *fleet) generate() {
 				f.produce(loan, id)
 			})
 		})
-	f.edge(caller, "gateway", "service", "http", outcome, duration)
+	f.edge(caller, "gateway", "service", "http", outcome, duration, lane, "")
 	f.traces = append(f.traces, f.spans)
 }
 
@@ -224,8 +230,8 @@ func (f *fleet) produce(from *signal.Resource, parent signal.SpanID) {
 	}
 	id, duration, outcome := f.id(), f.duration(), f.outcome()
 	f.add(signal.Span{ID: id, Parent: parent, Kind: signal.KindProducer, Name: "send", Duration: duration, Resource: from, Attributes: topic})
-	f.serve("notify", "process loan-events", signal.KindConsumer, id, slices.Clone(topic), outcome, func(*signal.Resource, signal.SpanID) {})
-	f.edge(from.Service, "notify", "service", "kafka", outcome, duration)
+	_, lane := f.serve("notify", "process loan-events", signal.KindConsumer, id, slices.Clone(topic), outcome, func(*signal.Resource, signal.SpanID) {})
+	f.edge(from.Service, "notify", "service", "kafka", outcome, duration, lane, from.Lane)
 }
 
 // batches shuffles the spans, splits them, and repeats some.
@@ -359,6 +365,7 @@ func (f *fleet) checkTopology(t *testing.T, room *red.Room, since time.Time, ser
 		got[fmt.Sprint(e.Caller, "|", e.Callee, "|", e.CalleeType, "|", e.Protocol)] = e.Figures
 	}
 	checkFigures(t, "edge", got, f.truth.edges)
+	f.checkLanes(t, room, since)
 	types := map[string]string{"user": "user", "unknown": "unknown", "gateway": "service", "loan": "service", "mysql/loans": "database", "redis/cache.local": "cache",
 		"kafka/loan-events": "queue", "credit-bureau.example": "external"}
 	for _, n := range g.Nodes {
@@ -369,6 +376,32 @@ func (f *fleet) checkTopology(t *testing.T, room *red.Room, since time.Time, ser
 	}
 	if len(types) > 0 {
 		t.Errorf("nodes are missing: %v", types)
+	}
+}
+
+func (f *fleet) checkLanes(t *testing.T, room *red.Room, since time.Time) {
+	t.Helper()
+	for _, lane := range []string{"green", "blue", "red"} {
+		g, err := room.Lane(t.Context(), environment, lane, since, time.Time{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(g.Lanes, []string{"blue", "green"}) {
+			t.Errorf("lanes are %q", g.Lanes)
+		}
+		got, want := map[string]red.Figures{}, map[string][]int64{}
+		for _, e := range g.Edges {
+			got[fmt.Sprint(lane, "|", e.Caller, "|", e.Callee, "|", e.CalleeType, "|", e.Protocol)] = e.Figures
+		}
+		for key, durations := range f.truth.laned {
+			if strings.HasPrefix(key, lane+"|") {
+				want[key] = durations
+			}
+		}
+		if (len(want) == 0) != (lane == "red") {
+			t.Fatalf("the fleet has %d edges in lane %s", len(want), lane)
+		}
+		checkFigures(t, "edge in lane", got, want)
 	}
 }
 
@@ -444,9 +477,9 @@ func (f *fleet) checkSeries(t *testing.T, db *tsdb.DB, c *clock) {
 	if len(got) > 0 {
 		t.Errorf("series were made up: %v", got)
 	}
-	for key, h := range lastHistograms(t, db, c, red.MetricEdges, "caller", "callee", "callee_type", "protocol", "outcome") {
-		if int(h.Count) != len(f.truth.edges[key]) {
-			t.Errorf("edge series %s: %d, in truth %d", key, h.Count, len(f.truth.edges[key]))
+	for key, h := range lastHistograms(t, db, c, red.MetricEdges, "lane", "caller", "callee", "callee_type", "protocol", "outcome") {
+		if int(h.Count) != len(f.truth.laned[key]) {
+			t.Errorf("edge series %s: %d, in truth %d", key, h.Count, len(f.truth.laned[key]))
 		}
 	}
 }

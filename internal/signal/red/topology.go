@@ -3,6 +3,7 @@ package red
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -14,6 +15,8 @@ type Graph struct {
 	// Nodes and Edges are sorted by name.
 	Nodes []Node
 	Edges []Edge
+	// Lanes are all in which something was called within the time, sorted, whichever was asked for.
+	Lanes []string
 }
 
 // Node is a service, something that services call, or a caller outside.
@@ -36,17 +39,25 @@ type Edge struct {
 
 // Topology answers who called whom within a time. Zero times are now and five minutes before.
 func (r *Room) Topology(ctx context.Context, namespace string, since, until time.Time) (Graph, error) {
-	g, err := r.gather(ctx, Question{Subject: AboutEdges, Namespace: namespace, Since: since, Until: until})
+	return r.Lane(ctx, namespace, "", since, until)
+}
+
+// Lane answers who called whom in one lane of traffic; in all of them, and outside, when it is empty. A call is in the lane of the instance that served it. Where that
+// is in none, or sends no spans, it is in the caller's.
+func (r *Room) Lane(ctx context.Context, namespace, lane string, since, until time.Time) (Graph, error) {
+	g, err := r.gather(ctx, Question{Subject: AboutEdges, Namespace: namespace, Lane: lane, Since: since, Until: until})
 	if err != nil {
 		return Graph{}, err
 	}
-	return g.graph(), nil
+	return g.graph(lane), nil
 }
 
-// graph draws the graph. A name is a node once for each type that it was called as.
-func (g *gathered) graph() Graph {
+// graph draws the graph of a lane. A name is a node once for each type that it was called as.
+func (g *gathered) graph(lane string) Graph {
 	type nodeKey struct{ name, kind string }
-	drawn := Graph{Window: g.window}
+	// A node that knows nothing of lanes answers with calls of all of them.
+	maps.DeleteFunc(g.counts, func(names Names, _ *counted) bool { return names[laneName] != lane })
+	drawn := Graph{Window: g.window, Lanes: slices.Sorted(maps.Keys(g.lanes))}
 	nodes := map[nodeKey]*counted{}
 	callees := map[string]string{} // a type for each name that was called
 	for names, c := range g.counts {

@@ -94,8 +94,10 @@ type CountRequest struct {
 	// Empty for all.
 	Service string `protobuf:"bytes,3,opt,name=service,proto3" json:"service,omitempty"`
 	// As the user asked: without an end until the receiver's now, without a beginning five minutes.
-	Since         *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=since,proto3" json:"since,omitempty"`
-	Until         *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=until,proto3" json:"until,omitempty"`
+	Since *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=since,proto3" json:"since,omitempty"`
+	Until *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=until,proto3" json:"until,omitempty"`
+	// Of a question about edges: only what was called in this lane; empty for all, added up.
+	Lane          string `protobuf:"bytes,6,opt,name=lane,proto3" json:"lane,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -165,6 +167,13 @@ func (x *CountRequest) GetUntil() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *CountRequest) GetLane() string {
+	if x != nil {
+		return x.Lane
+	}
+	return ""
+}
+
 type CountResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What the answer is about; see Answered of gantry.v1.
@@ -177,8 +186,10 @@ type CountResponse struct {
 	Services []string        `protobuf:"bytes,6,rep,name=services,proto3" json:"services,omitempty"`
 	Errors   []*CountedError `protobuf:"bytes,7,rep,name=errors,proto3" json:"errors,omitempty"`
 	// How many errors of a group that is not listed there may have been at most.
-	Unlisted      uint64           `protobuf:"varint,8,opt,name=unlisted,proto3" json:"unlisted,omitempty"`
-	Excesses      []*CountedExcess `protobuf:"bytes,9,rep,name=excesses,proto3" json:"excesses,omitempty"`
+	Unlisted uint64           `protobuf:"varint,8,opt,name=unlisted,proto3" json:"unlisted,omitempty"`
+	Excesses []*CountedExcess `protobuf:"bytes,9,rep,name=excesses,proto3" json:"excesses,omitempty"`
+	// Of a question about edges: all lanes in which something was called.
+	Lanes         []string `protobuf:"bytes,10,rep,name=lanes,proto3" json:"lanes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -276,10 +287,17 @@ func (x *CountResponse) GetExcesses() []*CountedExcess {
 	return nil
 }
 
+func (x *CountResponse) GetLanes() []string {
+	if x != nil {
+		return x.Lanes
+	}
+	return nil
+}
+
 // Count is what was counted of one edge, service, endpoint or instance.
 type Count struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// By subject: caller, callee, type of the callee, protocol; service; service, endpoint, kind; service, instance, version, lane, release.
+	// By subject: caller, callee, type of the callee, protocol, the lane that was asked for; service; service, endpoint, kind; service, instance, version, lane, release.
 	Names []string `protobuf:"bytes,1,rep,name=names,proto3" json:"names,omitempty"`
 	// By outcome.
 	Success *DurationBuckets `protobuf:"bytes,2,opt,name=success,proto3" json:"success,omitempty"`
@@ -713,13 +731,14 @@ var File_gantry_peer_v1_figures_proto protoreflect.FileDescriptor
 
 const file_gantry_peer_v1_figures_proto_rawDesc = "" +
 	"\n" +
-	"\x1cgantry/peer/v1/figures.proto\x12\x0egantry.peer.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe4\x01\n" +
+	"\x1cgantry/peer/v1/figures.proto\x12\x0egantry.peer.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf8\x01\n" +
 	"\fCountRequest\x128\n" +
 	"\asubject\x18\x01 \x01(\x0e2\x1e.gantry.peer.v1.FiguresSubjectR\asubject\x12\x1c\n" +
 	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x18\n" +
 	"\aservice\x18\x03 \x01(\tR\aservice\x120\n" +
 	"\x05since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
-	"\x05until\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"\x86\x03\n" +
+	"\x05until\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x12\n" +
+	"\x04lane\x18\x06 \x01(\tR\x04lane\"\x9c\x03\n" +
 	"\rCountResponse\x120\n" +
 	"\x05since\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
 	"\x05until\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x1f\n" +
@@ -730,7 +749,9 @@ const file_gantry_peer_v1_figures_proto_rawDesc = "" +
 	"\bservices\x18\x06 \x03(\tR\bservices\x124\n" +
 	"\x06errors\x18\a \x03(\v2\x1c.gantry.peer.v1.CountedErrorR\x06errors\x12\x1a\n" +
 	"\bunlisted\x18\b \x01(\x04R\bunlisted\x129\n" +
-	"\bexcesses\x18\t \x03(\v2\x1d.gantry.peer.v1.CountedExcessR\bexcesses\"\xdb\x03\n" +
+	"\bexcesses\x18\t \x03(\v2\x1d.gantry.peer.v1.CountedExcessR\bexcesses\x12\x14\n" +
+	"\x05lanes\x18\n" +
+	" \x03(\tR\x05lanes\"\xdb\x03\n" +
 	"\x05Count\x12\x14\n" +
 	"\x05names\x18\x01 \x03(\tR\x05names\x129\n" +
 	"\asuccess\x18\x02 \x01(\v2\x1f.gantry.peer.v1.DurationBucketsR\asuccess\x129\n" +

@@ -332,7 +332,10 @@ type TopologyRequest struct {
 	Namespace string    `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
 	Time      *TimeSpan `protobuf:"bytes,2,opt,name=time,proto3" json:"time,omitempty"`
 	// Only this service and its neighbours; empty for the whole graph.
-	Service       string `protobuf:"bytes,3,opt,name=service,proto3" json:"service,omitempty"`
+	Service string `protobuf:"bytes,3,opt,name=service,proto3" json:"service,omitempty"`
+	// Only what was called in this lane of traffic: served by an instance in it, or, where the callee
+	// is in no lane or sends no spans, called by one. Empty for all calls.
+	Lane          string `protobuf:"bytes,4,opt,name=lane,proto3" json:"lane,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -388,11 +391,20 @@ func (x *TopologyRequest) GetService() string {
 	return ""
 }
 
+func (x *TopologyRequest) GetLane() string {
+	if x != nil {
+		return x.Lane
+	}
+	return ""
+}
+
 type TopologyResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Answered      *Answered              `protobuf:"bytes,1,opt,name=answered,proto3" json:"answered,omitempty"`
-	Nodes         []*TopologyNode        `protobuf:"bytes,2,rep,name=nodes,proto3" json:"nodes,omitempty"`
-	Edges         []*TopologyEdge        `protobuf:"bytes,3,rep,name=edges,proto3" json:"edges,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Answered *Answered              `protobuf:"bytes,1,opt,name=answered,proto3" json:"answered,omitempty"`
+	Nodes    []*TopologyNode        `protobuf:"bytes,2,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	Edges    []*TopologyEdge        `protobuf:"bytes,3,rep,name=edges,proto3" json:"edges,omitempty"`
+	// All lanes in which something was called within the time, sorted.
+	Lanes         []string `protobuf:"bytes,4,rep,name=lanes,proto3" json:"lanes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -444,6 +456,13 @@ func (x *TopologyResponse) GetNodes() []*TopologyNode {
 func (x *TopologyResponse) GetEdges() []*TopologyEdge {
 	if x != nil {
 		return x.Edges
+	}
+	return nil
+}
+
+func (x *TopologyResponse) GetLanes() []string {
+	if x != nil {
+		return x.Lanes
 	}
 	return nil
 }
@@ -788,7 +807,7 @@ type ExceededLimit struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Empty where the limit is of the whole namespace.
 	Service string `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
-	// endpoints, services, instances, edges, names or codes.
+	// endpoints, services, instances, edges, edges in lanes, lanes, names or codes.
 	What  string `protobuf:"bytes,2,opt,name=what,proto3" json:"what,omitempty"`
 	Limit uint32 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
 	// Observations that were counted under "(other)".
@@ -1603,15 +1622,17 @@ const file_gantry_v1_topology_proto_rawDesc = "" +
 	"\x03p50\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x03p50\x12+\n" +
 	"\x03p95\x18\a \x01(\v2\x19.google.protobuf.DurationR\x03p95\x12+\n" +
 	"\x03p99\x18\b \x01(\v2\x19.google.protobuf.DurationR\x03p99\x12+\n" +
-	"\x03max\x18\t \x01(\v2\x19.google.protobuf.DurationR\x03max\"r\n" +
+	"\x03max\x18\t \x01(\v2\x19.google.protobuf.DurationR\x03max\"\x86\x01\n" +
 	"\x0fTopologyRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12'\n" +
 	"\x04time\x18\x02 \x01(\v2\x13.gantry.v1.TimeSpanR\x04time\x12\x18\n" +
-	"\aservice\x18\x03 \x01(\tR\aservice\"\xa1\x01\n" +
+	"\aservice\x18\x03 \x01(\tR\aservice\x12\x12\n" +
+	"\x04lane\x18\x04 \x01(\tR\x04lane\"\xb7\x01\n" +
 	"\x10TopologyResponse\x12/\n" +
 	"\banswered\x18\x01 \x01(\v2\x13.gantry.v1.AnsweredR\banswered\x12-\n" +
 	"\x05nodes\x18\x02 \x03(\v2\x17.gantry.v1.TopologyNodeR\x05nodes\x12-\n" +
-	"\x05edges\x18\x03 \x03(\v2\x17.gantry.v1.TopologyEdgeR\x05edges\"d\n" +
+	"\x05edges\x18\x03 \x03(\v2\x17.gantry.v1.TopologyEdgeR\x05edges\x12\x14\n" +
+	"\x05lanes\x18\x04 \x03(\tR\x05lanes\"d\n" +
 	"\fTopologyNode\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12,\n" +
