@@ -2,7 +2,7 @@ import { SearchOutlined, WarningOutlined } from '@ant-design/icons'
 import { Button, Input, Segmented, Select, Tooltip } from 'antd'
 import { useMessages } from '@/app/i18n'
 import { rate } from '@/ui/format'
-import type { MapGraph } from './graph'
+import { groupings, type MapGraph } from './graph'
 import { texts } from './messages'
 import type { MapState } from './state'
 
@@ -71,8 +71,8 @@ export function Filters({ state, set, graph, lanes, unwell, least, found }: Filt
       <Select
         aria-label={t.group}
         value={state.group}
-        options={(['none', 'name', 'kind'] as const).map((value) => ({ value, label: t.groups[value] }))}
-        onChange={(group) => set({ group: group === 'none' ? undefined : group })}
+        options={groupings.map((value) => ({ value, label: t.groups[value] }))}
+        onChange={(group) => set({ group: group === 'none' ? undefined : group, open: undefined })}
         popupMatchSelectWidth={false}
       />
       {(lanes.length > 0 || state.lane) && (

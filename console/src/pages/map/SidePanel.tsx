@@ -1,12 +1,13 @@
-import { AimOutlined, CloseOutlined } from '@ant-design/icons'
+import { AimOutlined, CloseOutlined, ExpandAltOutlined } from '@ant-design/icons'
 import { Button, Tag } from 'antd'
+import { useEffect, useRef } from 'react'
 import { useMessages } from '@/app/i18n'
 import { PageLink } from '@/app/PageLink'
 import { paths, withQuery } from '@/app/paths'
 import { rate, seconds, share } from '@/ui/format'
 import type { ServiceState } from './data'
 import { EdgeFigures, nameOf, Sums } from './Figures'
-import { failedShare, type MapEdge, type MapGraph, type MapNode, type Sum } from './graph'
+import { failedShare, type MapEdge, type MapGraph, type MapNode } from './graph'
 import { texts } from './messages'
 import { nodeIcons } from './NodeBox'
 import { UnwellTag } from './UnwellTag'
@@ -19,7 +20,9 @@ export interface SidePanelProps {
   selected: string
   registry: ReadonlyMap<string, ServiceState>
   lane: string
-  laneSum?: Sum
+  /** It was opened by keyboard: the focus goes there, and back when it is closed. */
+  takesFocus: boolean
+  onOpen: (group: string) => void
   /** Query of the time that is shown, for links. */
   time: { from: string; to: string }
   focused: boolean
@@ -30,13 +33,25 @@ export interface SidePanelProps {
 /** All that the map knows of what was chosen, and where to go from there. */
 export function SidePanel(props: SidePanelProps) {
   const t = useMessages(texts)
-  const { graph, selected, onSelect } = props
+  const { graph, selected, takesFocus, onSelect } = props
+  const panel = useRef<HTMLElement>(null)
+  useEffect(() => {
+    if (takesFocus) panel.current?.focus()
+  }, [selected, takesFocus])
   const node = graph.nodes.find(({ id }) => id === selected)
   const edge = graph.edges.find(({ id }) => id === selected)
   if (!node && !edge) return null
   const label = node ? node.name : `${nameOf(edge!.source)} → ${nameOf(edge!.target)}`
   return (
-    <aside className="g-panel g-map-panel" aria-label={label}>
+    <aside
+      ref={panel}
+      className="g-panel g-map-panel"
+      aria-label={label}
+      tabIndex={-1}
+      onKeyDown={(event) => {
+        if (event.key === 'Escape') onSelect(undefined)
+      }}
+    >
       <Button
         className="g-map-panel-close"
         type="text"
@@ -49,7 +64,7 @@ export function SidePanel(props: SidePanelProps) {
   )
 }
 
-function EdgePart({ edge, namespace, time, onSelect }: SidePanelProps & { edge: MapEdge }) {
+function EdgePart({ edge, namespace, time, lane, onSelect }: SidePanelProps & { edge: MapEdge }) {
   const t = useMessages(texts).panel
   const callee = edge.target.startsWith('service/') ? nameOf(edge.target) : undefined
   const service = callee ?? (edge.source.startsWith('service/') ? nameOf(edge.source) : undefined)
@@ -68,6 +83,7 @@ function EdgePart({ edge, namespace, time, onSelect }: SidePanelProps & { edge: 
           namespace={namespace}
           service={service}
           time={time}
+          lane={lane}
           outcome={edge.sum.failed > 0 ? 'failed' : ''}
           words={t}
         />
@@ -78,7 +94,7 @@ function EdgePart({ edge, namespace, time, onSelect }: SidePanelProps & { edge: 
 
 function NodePart(props: SidePanelProps & { node: MapNode }) {
   const t = useMessages(texts)
-  const { node, graph, registry, lane, laneSum, namespace, time, focused, onFocus, onSelect } = props
+  const { node, graph, registry, lane, namespace, time, focused, onFocus, onOpen, onSelect } = props
   const known = node.type === 'service' ? registry.get(node.name) : undefined
   const rank = (edges: MapEdge[]) =>
     edges.sort((a, b) => Number(b.unwell !== undefined) - Number(a.unwell !== undefined) || b.sum.rate - a.sum.rate)
@@ -90,6 +106,13 @@ function NodePart(props: SidePanelProps & { node: MapNode }) {
         <span aria-hidden>{nodeIcons[node.type]}</span> {node.name}{' '}
         <span className="g-secondary">{t.types[node.type]}</span> {node.unwell && <UnwellTag unwell={node.unwell} />}
       </h3>
+      {node.type === 'group' && (
+        <p className="g-map-links">
+          <Button size="small" icon={<ExpandAltOutlined />} onClick={() => onOpen(node.name)}>
+            {t.panel.open}
+          </Button>
+        </p>
+      )}
       {node.type !== 'group' && (
         <p className="g-map-links">
           <Button size="small" icon={<AimOutlined />} onClick={() => onFocus(focused ? undefined : node.name)}>
@@ -104,6 +127,7 @@ function NodePart(props: SidePanelProps & { node: MapNode }) {
             service={node.name}
             group={known?.group}
             time={time}
+            lane={lane}
             outcome=""
             words={t.panel}
           />
@@ -129,12 +153,6 @@ function NodePart(props: SidePanelProps & { node: MapNode }) {
       )}
       <h4>{t.panel.node}</h4>
       <Sums sum={node.sum} />
-      {lane && laneSum && (
-        <>
-          <h4>{t.panel.lane(lane)}</h4>
-          <Sums sum={laneSum} />
-        </>
-      )}
       <Neighbours title={t.panel.callers} edges={callers} end="source" onSelect={onSelect} />
       <Neighbours title={t.panel.callees} edges={callees} end="target" onSelect={onSelect} />
       {node.members.length > 0 && (
@@ -152,6 +170,7 @@ function Links({
   service,
   group,
   time,
+  lane,
   outcome,
   words,
 }: {
@@ -159,13 +178,14 @@ function Links({
   service: string
   group?: string
   time: { from: string; to: string }
+  lane: string
   outcome: string
   words: { service: string; traces: string; errors: string }
 }) {
   return (
     <p className="g-map-links">
       <PageLink to={paths.service(namespace, service, group)}>{words.service}</PageLink>
-      <PageLink to={withQuery(paths.traces(namespace), { service, outcome, ...time })}>{words.traces}</PageLink>
+      <PageLink to={withQuery(paths.traces(namespace), { service, outcome, lane, ...time })}>{words.traces}</PageLink>
       <PageLink to={withQuery(paths.errors(namespace), { service })}>{words.errors}</PageLink>
     </p>
   )

@@ -119,6 +119,34 @@ test('groups by name and by kind; one that stands alone stays, and calls within 
   expect(byKind.edges.find((each) => each.source === 'service/risk')?.unwell).toBe('failing')
 })
 
+test('a group that is open stays apart, and both ways of collapsing go together', () => {
+  const graph = graphOf(
+    answer(
+      [node('user', 'user'), ...['loan-api', 'loan-core', 'risk-api', 'risk-core'].map((name) => node(name))],
+      [
+        edge('user', 'loan-api'),
+        edge('loan-api', 'risk-api'),
+        edge('loan-core', 'risk-core'),
+        edge('loan-core', 'a', { type: 'database' }),
+        edge('risk-core', 'b', { type: 'database' }),
+      ],
+    ),
+  )
+  const ids = (list: { id: string }[]) => list.map(({ id }) => id)
+  const both = collapse(graph, 'both')
+  expect(ids(both.nodes)).toEqual(['group/database', 'group/loan', 'group/risk', 'user/user'])
+  expect(both.edges.find((each) => each.id === 'group/loan→group/risk')?.sum.calls).toBe(200)
+  const open = collapse(graph, 'both', ['risk'])
+  expect(ids(open.nodes)).toEqual([
+    'group/database',
+    'group/loan',
+    'service/risk-api',
+    'service/risk-core',
+    'user/user',
+  ])
+  expect(collapse(graph, 'none')).toBe(graph)
+})
+
 test('what is looked for stays bright', () => {
   const graph = graphOf(answer([], [edge('a', 'b', { failed: 50 }), edge('b', 'c'), edge('c', 'd', { failed: 50 })]))
   expect(lit(graph, { search: ' ', unwell: false })).toBeUndefined()
@@ -127,8 +155,6 @@ test('what is looked for stays bright', () => {
   const found = lit(graph, { search: 'D', unwell: true })!
   expect([...found.edges]).toEqual(['service/c→service/d'])
   expect([...found.nodes]).toEqual(['service/d'])
-  const lane = lit(graph, { search: '', unwell: false, lane: new Set(['service/a']) })!
-  expect([...lane.edges]).toEqual(['service/a→service/b'])
 })
 
 test('of a thousand edges those that carry most are drawn, and all that are unwell', () => {

@@ -167,23 +167,24 @@ function ordered(nodes: Iterable<MapNode>, edges: Iterable<MapEdge>): MapGraph {
   return { nodes: [...nodes].sort(byId), edges: [...edges].sort(byId) }
 }
 
-/** How nodes are put together: by the beginning of their name, or all that are no services by their kind. */
-export type Grouping = 'none' | 'name' | 'kind'
+/** How nodes are put together: by the beginning of their name, or all that are no services by their kind, or both. */
+export const groupings = ['none', 'name', 'kind', 'both'] as const
+export type Grouping = (typeof groupings)[number]
 
 /** The group of a node, undefined when it stands alone. */
 function groupOf(node: MapNode, by: Grouping): string | undefined {
-  if (by === 'kind') return node.type === 'service' || node.type === 'user' ? undefined : node.type
-  if (by === 'name' && node.type === 'service') return /^[^-._/]+(?=[-._/].)/.exec(node.name)?.[0] ?? node.name
+  if (node.type !== 'service') return node.type === 'user' || by === 'name' || by === 'none' ? undefined : node.type
+  if (by === 'name' || by === 'both') return /^[^-._/]+(?=[-._/].)/.exec(node.name)?.[0] ?? node.name
   return undefined
 }
 
-/** Puts nodes together; a group of one stays what it is. Calls within a group are not drawn. */
-export function collapse(graph: MapGraph, by: Grouping): MapGraph {
+/** Puts nodes together but for the groups that are open; a group of one stays what it is. Calls within a group are not drawn. */
+export function collapse(graph: MapGraph, by: Grouping, open: readonly string[] = []): MapGraph {
   if (by === 'none') return graph
   const members = new Map<string, MapNode[]>()
   for (const node of graph.nodes) {
     const group = groupOf(node, by)
-    if (group !== undefined) members.set(group, [...(members.get(group) ?? []), node])
+    if (group !== undefined && !open.includes(group)) members.set(group, [...(members.get(group) ?? []), node])
   }
   const nodes: MapNode[] = []
   const moved = new Map<string, string>()
@@ -277,28 +278,21 @@ export function defaultLeast(edges: readonly MapEdge[]): number {
 export interface Wanted {
   search: string
   unwell: boolean
-  /** Ids of the nodes of a lane. */
-  lane?: ReadonlySet<string>
 }
 
 /** What stays bright; undefined when nothing is looked for. An edge must be all that is asked for. */
 export function lit(graph: MapGraph, wanted: Wanted): { nodes: Set<string>; edges: Set<string> } | undefined {
   const text = wanted.search.trim().toLowerCase()
-  if (!text && !wanted.unwell && !wanted.lane) return undefined
+  if (!text && !wanted.unwell) return undefined
   const matches = (node: MapNode) =>
     node.name.toLowerCase().includes(text) || node.members.some((name) => name.toLowerCase().includes(text))
   const found = text ? new Set(graph.nodes.filter(matches).map((node) => node.id)) : undefined
   const touches = (edge: MapEdge, ids: ReadonlySet<string> | undefined) =>
     !ids || ids.has(edge.source) || ids.has(edge.target)
-  const edges = graph.edges.filter(
-    (edge) => (!wanted.unwell || edge.unwell) && touches(edge, found) && touches(edge, wanted.lane),
-  )
+  const edges = graph.edges.filter((edge) => (!wanted.unwell || edge.unwell) && touches(edge, found))
   const ends = new Set(edges.flatMap((edge) => [edge.source, edge.target]))
   const nodes = graph.nodes.filter(
-    (node) =>
-      (!found || found.has(node.id)) &&
-      (!wanted.lane || wanted.lane.has(node.id)) &&
-      (!wanted.unwell || node.unwell || ends.has(node.id)),
+    (node) => (!found || found.has(node.id)) && (!wanted.unwell || node.unwell || ends.has(node.id)),
   )
   return { nodes: new Set(nodes.map((node) => node.id)), edges: new Set(edges.map((edge) => edge.id)) }
 }

@@ -1,4 +1,4 @@
-import type { Grouping } from './graph'
+import { groupings, type Grouping } from './graph'
 
 export const windows = ['1m', '5m', '15m', '1h'] as const
 
@@ -12,6 +12,8 @@ export interface MapState {
   /** Calls a second; undefined when nobody said. */
   least: number | undefined
   group: Grouping
+  /** Names of groups that are not collapsed all the same. */
+  open: string[]
   view: 'map' | 'table'
   /** Id of a node or an edge. */
   selected: string
@@ -24,7 +26,7 @@ const oneOf = <T extends string>(all: readonly T[], word: string | null, fallbac
   all.find((each) => each === word) ?? fallback
 
 /** Reads the query string; what makes no sense counts as not said. */
-export function parseState(search: URLSearchParams): MapState {
+export function parseState(search: URLSearchParams, now = Date.now()): MapState {
   const hops = Number(search.get('hops') ?? '1')
   const least = Number(search.get('least') ?? NaN)
   const at = Date.parse(search.get('at') ?? '')
@@ -35,10 +37,12 @@ export function parseState(search: URLSearchParams): MapState {
     unwell: search.get('unwell') === '1',
     lane: search.get('lane') ?? '',
     least: Number.isFinite(least) && least >= 0 ? least : undefined,
-    group: oneOf(['none', 'name', 'kind'], search.get('group'), 'none'),
+    group: oneOf(groupings, search.get('group'), 'none'),
+    open: (search.get('open') ?? '').split(' ').filter(Boolean),
     view: oneOf(['map', 'table'], search.get('view'), 'map'),
     selected: search.get('selected') ?? '',
-    at: Number.isNaN(at) ? undefined : at,
+    // What is to come nobody knows.
+    at: Number.isNaN(at) || at > now ? undefined : at,
     window: oneOf(windows, search.get('window'), '5m'),
   }
 }

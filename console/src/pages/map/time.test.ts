@@ -46,6 +46,15 @@ test('the query string says what is shown; nonsense counts as not said', () => {
   })
 })
 
+test('a moment that is to come is now', () => {
+  const now = Date.parse('2026-11-26T05:00:00Z')
+  const at = (text: string) => parseState(new URLSearchParams({ at: text }), now).at
+  expect(at('2026-11-26T05:00:01Z')).toBeUndefined()
+  expect(at('2026-11-26T04:59:59Z')).toBe(now - 1000)
+  expect(parseState(new URLSearchParams('group=both&open=loan+risk')).open).toEqual(['loan', 'risk'])
+  expect(parseState(new URLSearchParams()).open).toEqual([])
+})
+
 test('steps are whole minutes', () => {
   expect(windowMs('5m')).toBe(300_000)
   expect(windowMs('1h')).toBe(3_600_000)
