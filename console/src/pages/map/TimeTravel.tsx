@@ -1,4 +1,10 @@
-import { CaretRightOutlined, PauseOutlined, StepBackwardOutlined, StepForwardOutlined } from '@ant-design/icons'
+import {
+  CaretRightOutlined,
+  PauseOutlined,
+  StepBackwardOutlined,
+  StepForwardOutlined,
+  WarningOutlined,
+} from '@ant-design/icons'
 import { Button, Select, Slider, Tooltip } from 'antd'
 import { useEffect, useState } from 'react'
 import type { Change } from '@/api/gen/gantry/v1/event_pb'
@@ -7,7 +13,7 @@ import { clock, dateTime, utc } from '@/ui/format'
 import type { UsedTimeRange } from '@/ui/timeRange'
 import { changeWords, clusters, within, type Cluster } from './markers'
 import { texts } from './messages'
-import { stepMs, windowMs, windows, type MapState } from './state'
+import { momentText, stepMs, windowMs, windows, type MapState } from './state'
 
 const pause = 900
 const told = 3
@@ -47,9 +53,10 @@ export function TimeTravel({ range, state, set, changes, loading }: TimeTravelPr
     setPlaying(!playing)
   }
   const at = dragged ?? shown
-  const text = new Date(at).toDateString() === new Date().toDateString() ? clock(new Date(at)) : dateTime(new Date(at))
+  const text = momentText(at)
+  const past = !live || dragged !== undefined
   return (
-    <div className="g-map-time" role="group" aria-label={t.label}>
+    <div className={`g-map-time${past ? ' g-map-time-past' : ''}`} role="group" aria-label={t.label}>
       <div className="g-map-time-buttons">
         <Tip word={t.earlier} icon={<StepBackwardOutlined />} run={() => go(shown - step)} off={shown <= from} />
         <Tip word={playing ? t.pause : t.play} icon={playing ? <PauseOutlined /> : <CaretRightOutlined />} run={play} />
@@ -73,7 +80,7 @@ export function TimeTravel({ range, state, set, changes, loading }: TimeTravelPr
         />
       </div>
       <div className="g-map-time-words g-num">
-        {live && dragged === undefined ? (
+        {!past ? (
           <strong>{t.live}</strong>
         ) : (
           <Tooltip title={utc(new Date(at))}>
@@ -100,7 +107,15 @@ export function TimeTravel({ range, state, set, changes, loading }: TimeTravelPr
           </Button>
         )}
       </div>
-      <InWindow changes={within(changes, at - windowMs(state.window), at)} />
+      <p className="g-map-time-changes g-secondary g-cut">
+        {past && (
+          <strong className="g-warning" role="status">
+            <WarningOutlined aria-hidden /> {t.past(text, state.window)}
+            {loading && ` (${t.loading})`}{' '}
+          </strong>
+        )}
+        <InWindow changes={within(changes, at - windowMs(state.window), at)} />
+      </p>
     </div>
   )
 }
@@ -153,7 +168,7 @@ function InWindow({ changes }: { changes: readonly Change[] }) {
   const t = useMessages(texts).time
   const first = [...changes].sort((a, b) => Number(b.kind.startsWith('release')) - Number(a.kind.startsWith('release')))
   return (
-    <p className="g-map-time-changes g-secondary g-cut">
+    <>
       {changes.length === 0 ? (
         t.noneInWindow
       ) : (
@@ -162,6 +177,6 @@ function InWindow({ changes }: { changes: readonly Change[] }) {
           {first.length > told && t.more(first.length - told)}
         </>
       )}
-    </p>
+    </>
   )
 }

@@ -4,11 +4,15 @@ import { layered, nodeHeight, nodeWidth, type Places, type Shape } from './layer
 // dagre leaves room for labels and leads edges around nodes, and takes seconds for a thousand edges, on a map many times as high as wide.
 const dagreNodes = 120
 const dagreEdges = 240
+/** With more edges a node its ways around nodes are all that one sees. */
+const dagreDense = 3
 const labelledEdges = 120
 
 /** Places for a graph, by dagre while it is small enough. */
 export function place(shape: Shape): Places {
-  if (shape.nodes.length > dagreNodes || shape.edges.length > dagreEdges) return layered(shape)
+  const { length } = shape.edges
+  if (shape.nodes.length > dagreNodes || length > dagreEdges || length > shape.nodes.length * dagreDense)
+    return layered(shape)
   const graph = new Graph()
   graph.setGraph({ rankdir: 'LR', nodesep: 28, edgesep: 16, ranksep: 24, marginx: 0, marginy: 0 })
   const label = shape.edges.length <= labelledEdges ? { width: 72, height: 20, labelpos: 'c' as const } : {}

@@ -161,14 +161,20 @@ test('of a thousand edges those that carry most are drawn, and all that are unwe
   const graph = graphOf(fromJson(TopologyResponseSchema, largeTopology(300, 1000)))
   expect(graph.nodes).toHaveLength(300)
   expect(graph.edges).toHaveLength(1000)
-  const least = defaultLeast(graph.edges)
+  const least = defaultLeast(graph.edges, 300)
   const drawn = graph.edges.filter((each) => busyEnough(each, least))
   expect(drawn.length).toBeLessThan(many)
   expect(drawn.length).toBeGreaterThan(100)
   const unwell = graph.edges.filter((each) => each.unwell)
   expect(unwell.length).toBeGreaterThan(0)
   expect(unwell.every((each) => drawn.includes(each))).toBe(true)
-  expect(defaultLeast(graph.edges.slice(0, many))).toBe(0)
+  expect(defaultLeast(graph.edges.slice(0, many), 300)).toBe(0)
+  // Few nodes that nearly all call each other are a tangle sooner.
+  const tangle = graph.edges.slice(0, 185)
+  const shown = tangle.filter((each) => busyEnough(each, defaultLeast(tangle, 17)))
+  expect(shown.length).toBeGreaterThan(20)
+  expect(shown.length).toBeLessThan(100)
+  expect(defaultLeast(graph.edges.slice(0, 60), 5)).toBe(0)
 })
 
 test('width grows with the rate and has bounds', () => {

@@ -260,13 +260,16 @@ export function around(graph: MapGraph, center: string, hops: number): MapGraph 
 /** Edges that go less often are not shown; those that are unwell always are. */
 export const busyEnough = (edge: MapEdge, least: number) => edge.sum.rate >= least || edge.unwell !== undefined
 
-/** More edges than this are a tangle. */
+/** More edges than this are a tangle, and so are more than so many a node. */
 export const many = 400
-const kept = 300
+const manyEach = 6
+const few = 60
 
 /** The rate below which edges are hidden unless somebody says otherwise: 0 for what can be read as it is. */
-export function defaultLeast(edges: readonly MapEdge[]): number {
-  if (edges.length <= many) return 0
+export function defaultLeast(edges: readonly MapEdge[], nodes: number): number {
+  const most = Math.min(many, Math.max(few, nodes * manyEach))
+  if (edges.length <= most) return 0
+  const kept = Math.floor(most * 0.75)
   const rates = edges.map((edge) => edge.sum.rate).sort((a, b) => b - a)
   const at = rates[kept]!
   if (at <= 0) return Number.MIN_VALUE

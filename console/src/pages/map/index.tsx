@@ -1,4 +1,4 @@
-import { Alert, Button } from 'antd'
+import { Button } from 'antd'
 import { lazy, Suspense, useCallback, useMemo, useRef, useState } from 'react'
 import type { TopologyResponse } from '@/api/gen/gantry/v1/topology_pb'
 import { useMessages } from '@/app/i18n'
@@ -6,7 +6,7 @@ import { useNamespace } from '@/app/namespace'
 import { Answer } from '@/ui/Answer'
 import { Answered } from '@/ui/Answered'
 import { Empty } from '@/ui/Empty'
-import { clock, dateTime, rate } from '@/ui/format'
+import { rate } from '@/ui/format'
 import { Loading } from '@/ui/Loading'
 import { Page } from '@/ui/Page'
 import { TimeRangePicker } from '@/ui/TimeRangePicker'
@@ -18,7 +18,7 @@ import { around, busyEnough, collapse, defaultLeast, graphOf, lit, type MapGraph
 import { texts } from './messages'
 import type { NodeData } from './NodeBox'
 import { SidePanel } from './SidePanel'
-import { windowMs, type MapState } from './state'
+import { momentText, windowMs, type MapState } from './state'
 import { TimeTravel } from './TimeTravel'
 import { useMapState } from './useMapState'
 import { usePlaces } from './usePlaces'
@@ -28,8 +28,6 @@ const MapView = lazy(() => import('./MapView'))
 const none: MapGraph = { nodes: [], edges: [] }
 /** With more nodes than this their names have no room. */
 const tangleAbove = 150
-
-const momentText = (at: number) => (Date.now() - at < 43_200_000 ? clock(new Date(at)) : dateTime(new Date(at)))
 
 const focusNode = (stage: HTMLElement | null, id: string) =>
   stage?.querySelector<HTMLElement>(`.react-flow__node[data-id="${CSS.escape(id)}"]`)?.focus({ preventScroll: true })
@@ -118,7 +116,7 @@ function useLeast(state: MapState, graph: MapGraph, view: string): number {
   if (state.least !== undefined) return state.least
   const { edges, view: had } = kept.current
   if (had !== view || Math.abs(edges - graph.edges.length) > edges * 0.1)
-    kept.current = { view, edges: graph.edges.length, least: defaultLeast(graph.edges) }
+    kept.current = { view, edges: graph.edges.length, least: defaultLeast(graph.edges, graph.nodes.length) }
   return kept.current.least
 }
 
@@ -223,18 +221,6 @@ function Shown({ namespace, answer, before, state, set, old }: ShownProps) {
             </Button>
           ))}
       </div>
-      {end !== undefined && (
-        <Alert
-          type="warning"
-          showIcon
-          title={`${t.time.past(momentText(end), state.window)}${old ? ` · ${t.time.loading}` : ''}`}
-          action={
-            <Button size="small" onClick={() => set({ at: undefined })}>
-              {t.time.goLive}
-            </Button>
-          }
-        />
-      )}
       {graph.nodes.length === 0 ? (
         state.focus ? (
           <Empty title={t.notFound(state.focus)}>

@@ -4,8 +4,7 @@ import { TopologyResponseSchema } from '@/api/gen/gantry/v1/topology_pb'
 import { place } from './dagreLayout'
 import { largeTopology } from './fixture'
 import { graphOf } from './graph'
-import { layered, layersOf, nodeHeight, nodeWidth, placeNew, type Point, type Shape } from './layered'
-import { nextNode } from './walk'
+import { layered, layersOf, nearLayersOf, nodeHeight, nodeWidth, placeNew, type Point, type Shape } from './layered'
 
 const shape = (...pairs: string[]): Shape => ({
   nodes: [...new Set(pairs.flatMap((pair) => pair.split('>')))],
@@ -56,18 +55,20 @@ test('a new node finds a free place; the others keep theirs', () => {
   expect(overlaps(Object.values(after))).toBe(false)
 })
 
-test('arrow keys walk to the nearest node in their direction', () => {
-  const walked = graphOf({ nodes: [], edges: [] })
-  walked.nodes = ['a', 'b', 'c'].map((id) => ({
-    id,
-    name: id,
-    type: 'service',
-    sum: { calls: 0, refused: 0, failed: 0, rate: 0, several: false },
-    members: [],
-  }))
-  const places = { nodes: { a: { x: 0, y: 0 }, b: { x: 300, y: 0 }, c: { x: 0, y: 100 } }, routes: {} }
-  expect(nextNode('ArrowRight', 'a', walked, places)).toBe('b')
-  expect(nextNode('ArrowDown', 'a', walked, places)).toBe('c')
-  expect(nextNode('ArrowUp', 'a', walked, places)).toBeUndefined()
-  expect(nextNode('x', 'a', walked, places)).toBeUndefined()
+test('of what nearly all calls each other the nearest caller counts, and stores are last', () => {
+  const groups = ['a', 'b', 'c', 'd', 'e', 'f']
+  const pairs = [
+    'user>a',
+    'user>b',
+    ...groups.flatMap((x) => [...groups.filter((y) => x < y), 'store'].map((y) => `${x}>${y}`)),
+  ]
+  const tangle = shape(...pairs, ...groups.flatMap((x) => groups.filter((y) => x > y).map((y) => `${x}>${y}`)))
+  expect(tangle.edges.length).toBeGreaterThan(tangle.nodes.length * 4)
+  expect(Object.fromEntries(nearLayersOf(tangle))).toEqual({ user: 0, a: 1, b: 1, c: 2, d: 2, e: 2, f: 2, store: 3 })
+  const { nodes, routes } = place(tangle)
+  expect(new Set(Object.values(nodes).map(({ x }) => x)).size).toBeLessThanOrEqual(6)
+  expect(overlaps(Object.values(nodes))).toBe(false)
+  expect(routes).toEqual({})
+  // Circles that nobody enters have a place too.
+  expect([...nearLayersOf(shape('x>y', 'y>x')).keys()].sort()).toEqual(['x', 'y'])
 })

@@ -69,10 +69,43 @@ export function layersOf(shape: Shape): Map<string, number> {
   return layers
 }
 
+/** With more edges than so many a node nearly everything calls everything: chains of calls would make as many layers as there are nodes. */
+const dense = 4
+
+/** The layer of each node by its nearest caller, what calls nothing in the last one: few layers for what has no order anyway. */
+export function nearLayersOf(shape: Shape): Map<string, number> {
+  const callees = new Map<string, string[]>(shape.nodes.map((id) => [id, []]))
+  const called = new Set<string>()
+  for (const { source, target } of shape.edges) {
+    if (source === target) continue
+    callees.get(source)?.push(target)
+    called.add(target)
+  }
+  const layers = new Map<string, number>()
+  const spread = (roots: string[]) => {
+    for (const id of roots) layers.set(id, 0)
+    for (let border = roots; border.length > 0;)
+      border = border.flatMap((id) =>
+        callees.get(id)!.filter((next) => {
+          if (layers.has(next) || !callees.has(next)) return false
+          layers.set(next, layers.get(id)! + 1)
+          return true
+        }),
+      )
+  }
+  spread(shape.nodes.filter((id) => !called.has(id)))
+  // A circle that nobody enters is entered where its first name is.
+  for (const id of shape.nodes) if (!layers.has(id)) spread([id])
+  const last = Math.max(0, ...layers.values()) + 1
+  for (const id of shape.nodes) if (called.has(id) && callees.get(id)!.length === 0) layers.set(id, last)
+  return layers
+}
+
 /** Orders each layer so that neighbours come to lie beside each other. */
 function orderLayers(shape: Shape, layers: Map<string, number>): string[][] {
   const rows: string[][] = []
   for (const id of shape.nodes) (rows[layers.get(id)!] ??= []).push(id)
+  for (let i = 0; i < rows.length; i++) rows[i] ??= []
   const neighbours = new Map<string, string[]>(shape.nodes.map((id) => [id, []]))
   for (const { source, target } of shape.edges) {
     neighbours.get(source)?.push(target)
@@ -104,7 +137,8 @@ const columnsAt = (rows: readonly string[][], tallest: number) =>
 
 export function layered(shape: Shape): Places {
   if (shape.nodes.length === 0) return { nodes: {}, routes: {} }
-  const rows = orderLayers(shape, layersOf(shape)).filter((row) => row.length > 0)
+  const tangled = shape.edges.length > shape.nodes.length * dense
+  const rows = orderLayers(shape, tangled ? nearLayersOf(shape) : layersOf(shape)).filter((row) => row.length > 0)
   const longest = Math.max(...rows.map((row) => row.length))
   let tallest = 1
   const widthAt = (n: number) => columnsAt(rows, n) * columnStep + (rows.length - 1) * layerGap

@@ -167,8 +167,8 @@ function labels(context: CanvasRenderingContext2D, lines: readonly Line[], pictu
     const { edge } = line
     context.font = `${edge.unwell ? 600 : 400} ${view.zoom < 0.8 ? 11 : 12}px ${colours.font}`
     const long = labelOf(edge)
-    // Where the figures have no room, the sign may have some.
-    for (const text of edge.unwell ? [long, signs[edge.unwell]] : [long]) {
+    // Where all of it has no room, the sign or the duration alone may have some.
+    for (const text of [long, edge.unwell ? signs[edge.unwell] : seconds(edge.sum.p95)]) {
       const place = placeLabel(line, context.measureText(text).width + 6, labelHeight, taken, onScreen)
       if (!place) continue
       context.strokeText(text, place.x, place.y)

@@ -1,3 +1,4 @@
+import { clock, dateTime } from '@/ui/format'
 import { groupings, type Grouping } from './graph'
 
 export const windows = ['1m', '5m', '15m', '1h'] as const
@@ -46,6 +47,10 @@ export function parseState(search: URLSearchParams, now = Date.now()): MapState 
     window: oneOf(windows, search.get('window'), '5m'),
   }
 }
+
+/** As short as it can be told apart from others; the day where it is another one. */
+export const momentText = (at: number) =>
+  new Date(at).toDateString() === new Date().toDateString() ? clock(new Date(at)) : dateTime(new Date(at))
 
 const units: Record<string, number> = { m: 60_000, h: 3600_000 }
 export const windowMs = (window: MapState['window']) => parseInt(window, 10) * units[window.slice(-1)]!
