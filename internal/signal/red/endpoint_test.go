@@ -114,3 +114,34 @@ func TestFingerprintsOfOtherLanguages(t *testing.T) {
 	same("Python", "Traceback (most recent call last):\n  File \"/app/a.py\", line 3, in work\n    f(1)\nValueError: 1", "Traceback (most recent call last):\n  File \"/srv/a.py\", line 5, in work\n    f(2)\nValueError: 2")
 	same("Node", "Error: 1\n    at work (/app/a.js:3:9)\n    at run (/app/b.js:1:1)", "Error: 2\n    at work (/srv/a.js:4:9)\n    at run (/srv/b.js:1:1)")
 }
+
+func TestPlaceIsWhereTheErrorWasThrown(t *testing.T) {
+	recorded := "goroutine 42 [running]:\ngo.opentelemetry.io/otel/sdk/trace.recordStackTrace()\n\t/m/span.go:569 +0x3e\n" +
+		"go.opentelemetry.io/otel/sdk/trace.(*recordingSpan).RecordError(0xc0003c1180, {0x1f, 0xc0}, {0xc00, 0x1, 0x1})\n\t/m/span.go:520 +0x2f\n" +
+		"example.org/bureau.(*Desk).score(0xc0001, {0x7, 0x8})\n\t/src/desk.go:12 +0x1\nexample.org/bureau.main.func1()\n\t/src/main.go:4\n"
+	recovered := "goroutine 7 [running]:\nruntime/debug.Stack()\n\t/go/stack.go:26 +0x5e\nexample.org/web.Recover.func1()\n\t/src/web.go:9\n" +
+		"panic({0x1, 0x2})\n\t/go/panic.go:787 +0x132\nruntime.panicmem(...)\n\t/go/panic.go:262\nruntime.sigpanic()\n\t/go/signal.go:917\n" +
+		"example.org/bureau.(*Desk).score(0xc0001)\n\t/src/desk.go:12 +0x1\n"
+	thrownAgain := "goroutine 7 [running]:\nexample.org/web.Recover.func1()\n\t/src/web.go:9\npanic({0x1, 0x2})\n\t/go/panic.go:787 +0x132\n" +
+		"example.org/tx.Close.func1()\n\t/src/tx.go:9\npanic({0x1, 0x2})\n\t/go/panic.go:787 +0x132\nexample.org/bureau.(*Desk).score(0xc0001)\n\t/src/desk.go:12 +0x1\n"
+	python := "Traceback (most recent call last):\n" + strings.Repeat("  File \"/lib/asgi.py\", line 9, in call\n    await app()\n", 40) +
+		"  File \"/srv/desk.py\", line 3, in score\n    ask(1)\nKeyError: 'x'\n"
+	chained := "Traceback (most recent call last):\n  File \"/srv/store.py\", line 3, in read\n    x[1]\nKeyError: 1\n\n" +
+		"During handling of the above exception, another exception occurred:\n\n" + python
+	for name, c := range map[string]struct{ stack, top string }{
+		"recorded by OpenTelemetry's SDK": {recorded, "example.org/bureau.(*Desk).score"},
+		"a panic that was recovered":      {recovered, "example.org/bureau.(*Desk).score"},
+		"a panic on the way of another":   {thrownAgain, "example.org/bureau.(*Desk).score"},
+		"Python writes it last":           {python, "desk.py score"},
+		"Python's last of several":        {chained, "desk.py score"},
+		"nothing but what records it":     {recorded[:strings.Index(recorded, "example.org")], ""},
+	} {
+		if _, top := fingerprint("T", c.stack); top != c.top {
+			t.Errorf("%s: %q, not %q", name, top, c.top)
+		}
+	}
+	here, _ := fingerprint("T", python)
+	if there, _ := fingerprint("T", strings.Replace(python, "in score", "in rate", 1)); here == there {
+		t.Error("two functions that throw below forty frames of a framework have one fingerprint")
+	}
+}

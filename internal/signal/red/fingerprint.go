@@ -1,6 +1,7 @@
 package red
 
 import (
+	"iter"
 	"strings"
 
 	"github.com/cespare/xxhash/v2"
@@ -15,26 +16,17 @@ const (
 )
 
 // fingerprint makes one number of a stack trace that stays the same while the same error comes from the same place: line numbers, addresses, arguments, and the
-// names that compilers and proxies make up anew play no part. It answers the topmost frame too. Without any frame, the type of the
+// names that compilers and proxies make up anew play no part. It answers the frame where the error was thrown too. Without any frame, the type of the
 // exception alone decides.
 func fingerprint(kind, stack string) (hash uint64, top string) {
 	var d xxhash.Digest
 	d.Reset()
 	_, _ = d.WriteString(kind)
-	if len(stack) > maxStackBytes {
-		stack = stack[:maxStackBytes]
-	}
 	buffer := make([]byte, 0, 256)
 	frames := 0
-	for len(stack) > 0 && frames < maxFrames {
-		line := stack
-		if i := strings.IndexByte(stack, '\n'); i >= 0 {
-			line, stack = stack[:i], stack[i+1:]
-		} else {
-			stack = ""
-		}
+	for line := range thrownFirst(stack) {
 		frame, ok := frameOf(line)
-		if !ok {
+		if !ok || frames == 0 && records(frame) {
 			continue
 		}
 		buffer = appendStable(buffer[:0], frame)
@@ -46,9 +38,51 @@ func fingerprint(kind, stack string) (hash uint64, top string) {
 		}
 		_, _ = d.WriteString("\n")
 		_, _ = d.Write(buffer)
-		frames++
+		if frames++; frames == maxFrames {
+			break
+		}
 	}
 	return d.Sum64(), top
+}
+
+const pythonStack = "Traceback (most recent call last)"
+
+// thrownFirst goes through the lines of a stack, beginning at the place where the error was thrown. Most languages write it at the top. Python writes it at the
+// bottom, and the error that got out as the last of several. Go writes what recovered a panic above it, and an earlier panic, which is the cause, below.
+func thrownFirst(stack string) iter.Seq[string] {
+	if i := strings.LastIndex(stack, pythonStack); i >= 0 {
+		stack = stack[i:]
+		return backward(stack[max(0, len(stack)-maxStackBytes):])
+	}
+	if strings.HasPrefix(stack, "goroutine ") || strings.Contains(stack, "\ngoroutine ") {
+		if i := strings.LastIndex(stack, "\npanic("); i >= 0 {
+			stack = stack[i+1:]
+		}
+	}
+	return strings.Lines(stack[:min(len(stack), maxStackBytes)])
+}
+
+// backward answers lines from the last to the first.
+func backward(text string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for text != "" {
+			i := strings.LastIndexByte(text, '\n')
+			if !yield(text[i+1:]) {
+				return
+			}
+			text = text[:max(i, 0)]
+		}
+	}
+}
+
+// records tells the frames of what writes a Go stack down, or brings a panic about: they stand above the place, and are the same for all errors.
+func records(frame string) bool {
+	for _, prefix := range [...]string{"go.opentelemetry.io/otel/", "runtime/debug.", "runtime."} {
+		if strings.HasPrefix(frame, prefix) {
+			return true
+		}
+	}
+	return false
 }
 
 // frameOf finds a frame in a line: Java's and JavaScript's "at ...", Python's "File ..., line N, in f", and a Go or Rust function on a line of its own. Lines
