@@ -53,6 +53,8 @@ export default ts.config(
         localStorage: 'readonly',
         performance: 'readonly',
         requestAnimationFrame: 'readonly',
+        MutationObserver: 'readonly',
+        getComputedStyle: 'readonly',
       },
     },
   },
