@@ -65,7 +65,7 @@ export function useConfirm() {
       okText: question.action,
       cancelText: t.cancel,
       okButtonProps: { danger: !question.undoable, disabled: question.typed !== undefined },
-      autoFocusButton: question.undoable ? 'ok' : 'cancel',
+      focusable: { autoFocusButton: question.undoable ? 'ok' : 'cancel' },
       width: 480,
       onOk: async () => {
         try {
