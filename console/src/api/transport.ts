@@ -1,5 +1,6 @@
 import { Code, ConnectError, type Interceptor } from '@connectrpc/connect'
 import { createConnectTransport } from '@connectrpc/connect-web'
+import { ErrorDetailSchema } from './gen/gantry/v1/error_pb'
 
 type Listener = () => void
 const listeners = new Set<Listener>()
@@ -12,11 +13,19 @@ export function onSignedOut(listener: Listener): () => void {
 
 export const tellSignedOut = () => listeners.forEach((tell) => tell())
 
+/** Whether an error says that nobody is signed in. A wrong old password is "unauthenticated" too, and the session goes on. */
+export function isSignedOut(error: unknown): boolean {
+  const said = ConnectError.from(error)
+  return (
+    said.code === Code.Unauthenticated && said.findDetails(ErrorDetailSchema)[0]?.reason !== 'access.bad_credentials'
+  )
+}
+
 const watchSession: Interceptor = (next) => async (request) => {
   try {
     return await next(request)
   } catch (error) {
-    if (ConnectError.from(error).code === Code.Unauthenticated) tellSignedOut()
+    if (isSignedOut(error)) tellSignedOut()
     throw error
   }
 }

@@ -1,11 +1,10 @@
-import { Code, ConnectError } from '@connectrpc/connect'
 import type { QueryClient } from '@tanstack/react-query'
 import { useEffect, useSyncExternalStore } from 'react'
 import { useQueryClient } from '@tanstack/react-query'
 import { live } from '@/api/clients'
 import { type Topic } from '@/api/keys'
 import type { LiveEvent, LiveHint } from '@/api/gen/gantry/v1/live_pb'
-import { tellSignedOut } from '@/api/transport'
+import { isSignedOut, tellSignedOut } from '@/api/transport'
 
 // One stream a tab. It carries no state: it says what moved, and the queries of that topic are asked again. Without it nothing is fresh, which is said.
 
@@ -106,6 +105,7 @@ export class Line {
         if (ConnectError.from(error).code === Code.Unauthenticated) tellSignedOut()
         // It is asked again: the namespace, or the right to it, may yet come.
         refusal = isRefusal(error) ? error : undefined
+        if (isSignedOut(error)) tellSignedOut()
       } finally {
         watchdog.stop()
       }
@@ -196,6 +196,9 @@ export function useLiveLine(namespace: string) {
     }
   }, [namespace, client])
 }
+
+/** Opens the tab's stream again at once: whoever looks has signed in again. */
+export const reconnect = () => line?.retry()
 
 /** How the live line is. Queries refresh by their keys; a page needs this only to say how fresh it is. */
 export function useLive(): LineState & { retry: () => void } {

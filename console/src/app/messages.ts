@@ -37,6 +37,7 @@ export const texts = messages(
     theme: { label: 'Theme', light: 'Light', dark: 'Dark', system: "As the system's" },
     login: {
       title: 'Sign in to see the fleet.',
+      over: 'Your session has ended. Sign in again, and go on where you were: what you typed is still there.',
       user: 'User',
       password: 'Password',
       userMissing: 'Who are you?',
@@ -105,6 +106,7 @@ export const texts = messages(
     theme: { label: '主题', light: '浅色', dark: '深色', system: '跟随系统' },
     login: {
       title: '登录以查看集群。',
+      over: '会话已结束。重新登录后可从原处继续，已输入的内容仍在。',
       user: '用户名',
       password: '密码',
       userMissing: '请输入用户名',

@@ -1,10 +1,24 @@
 import { queryOptions, useQuery, useQueryClient } from '@tanstack/react-query'
+import { useQuery, useQueryClient, type Query, type QueryClient } from '@tanstack/react-query'
 import { Code, ConnectError } from '@connectrpc/connect'
-import { createContext, lazy, Suspense, useContext, useEffect, useMemo, type ReactNode } from 'react'
-import type { Role } from '@/api/gen/gantry/v1/access_pb'
+import { Modal } from 'antd'
+import {
+  createContext,
+  Fragment,
+  lazy,
+  Suspense,
+  useContext,
+  useEffect,
+  useMemo,
+  useRef,
+  useState,
+  type ReactNode,
+} from 'react'
+import type { Role, WhoAmIResponse } from '@/api/gen/gantry/v1/access_pb'
 import { access } from '@/api/clients'
 import { onSignedOut } from '@/api/transport'
 import { Failure } from '@/ui/Failure'
+import { reconnect } from './live'
 import { granted } from './roles'
 
 // Who looks. The token is in a cookie that scripts cannot read: this side knows only what WhoAmI says.
@@ -45,47 +59,98 @@ export function useSession(): Session {
   return session
 }
 
-/** Shows its children to those who are signed in, and the login to others. */
+type Who = WhoAmIResponse
+
+/** Who is signed in; null when nobody is. */
+async function whoAmI(signal: AbortSignal): Promise<Who | null> {
+  try {
+    const who = await access.whoAmI({}, { signal })
+    // Nobody has an answer too; without this the shell would show for a moment, and ask for what is refused.
+    return who.actor === 'anonymous' && !who.authenticationOff ? null : who
+  } catch (error) {
+    if (ConnectError.from(error).code === Code.Unauthenticated) return null
+    throw error
+  }
+}
+
+// The gate looks at its own query: taken away with the others, it would not be told.
+const others = { predicate: (query: Query) => query.queryKey[0] !== sessionKey[0] }
+
+/** What was read and asked in the name of one must not be seen by the next. */
+function forget(client: QueryClient) {
+  client.removeQueries(others)
+  Modal.destroyAll()
+}
+
+/**
+ * Shows its children to those who are signed in, and the login to others. When a session ends by itself the page stays as it is, with what was typed, and the login lies over it: who
+ * comes back goes on where they were. For another user everything begins anew, at the same address.
+ */
 export function SessionGate({ children }: { children: ReactNode }) {
   const client = useQueryClient()
   const who = useQuery(whoAmI)
+  // Who signed in last and has not signed out.
+  const [last, setLast] = useState<Who>()
+  const who = useQuery({
+    queryKey: sessionKey,
+    queryFn: async ({ signal }) => {
+      const next = await whoAmI(signal)
+      if (next && last && next.actor !== last.actor) forget(client)
+      return next
+    },
+    staleTime: Infinity,
+    // It may be that another tab signed in.
+    refetchOnWindowFocus: ({ state }) => (state.data === null ? 'always' : false),
+  })
+  if (who.data && who.data !== last) setLast(who.data)
   useEffect(
     () =>
       onSignedOut(() => {
-        // What was read with the old session must not be seen by the next.
-        if (client.getQueryData(sessionKey) === null) return
-        client.setQueryData(sessionKey, null)
+        if (client.getQueryData(sessionKey) !== null) client.setQueryData(sessionKey, null)
       }),
     [client],
   )
+  useReturn(who.data)
   const session = useMemo<Session | undefined>(() => {
-    const data = who.data
-    if (!data) return undefined
+    if (!last) return undefined
     return {
-      actor: data.actor,
-      authenticationOff: data.authenticationOff,
-      can: (role, namespace) => data.authenticationOff || granted(data.grants, role, namespace),
+      actor: last.actor,
+      authenticationOff: last.authenticationOff,
+      can: (role, namespace) => last.authenticationOff || granted(last.grants, role, namespace),
       logout: async () => {
         await fetch('/console/session', { method: 'DELETE', credentials: 'same-origin' })
-        // The gate looks at this query: taken away with the others, it would not be told.
         client.setQueryData(sessionKey, null)
-        client.removeQueries({ predicate: (query) => query.queryKey[0] !== sessionKey[0] })
+        setLast(undefined)
+        forget(client)
       },
     }
-  }, [who.data, client])
+  }, [last, client])
 
-  if (who.error) return <Failure error={who.error} retry={() => void who.refetch()} />
-  if (who.data === null)
+  const login = who.data === null && (
+    <Suspense>
+      <Login over={session?.actor} done={() => client.invalidateQueries({ queryKey: sessionKey })} />
+    </Suspense>
+  )
+  if (session)
     return (
-      <Suspense>
-        <Login
-          done={async () => {
-            client.removeQueries({ predicate: (query) => query.queryKey[0] !== sessionKey[0] })
-            await client.invalidateQueries({ queryKey: sessionKey })
-          }}
-        />
-      </Suspense>
+      <Context.Provider value={session}>
+        <Fragment key={session.actor}>{children}</Fragment>
+        {login}
+      </Context.Provider>
     )
-  if (!session) return null
-  return <Context.Provider value={session}>{children}</Context.Provider>
+  if (who.error) return <Failure error={who.error} retry={() => void who.refetch()} />
+  return login || null
+}
+
+/** Whoever comes back is shown nothing that is old: what was asked in between was refused. */
+function useReturn(who: Who | null | undefined) {
+  const client = useQueryClient()
+  const before = useRef<Who | null>(undefined)
+  useEffect(() => {
+    if (before.current === null && who) {
+      void client.invalidateQueries(others)
+      reconnect()
+    }
+    before.current = who
+  }, [who, client])
 }
