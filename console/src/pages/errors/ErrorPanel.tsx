@@ -1,6 +1,7 @@
 import { CloseOutlined } from '@ant-design/icons'
 import { Button } from 'antd'
 import { useMemo } from 'react'
+import { canBeCause } from '@/api/changes'
 import type { Change } from '@/api/gen/gantry/v1/event_pb'
 import { useMessages } from '@/app/i18n'
 import { PageLink } from '@/app/PageLink'
@@ -29,7 +30,7 @@ export function ErrorPanel({ namespace, group, times, changes, close }: ErrorPan
     () =>
       changes.flatMap((change) => {
         const at = dateOf(change.time)
-        const matters = change.kind.startsWith('release') || change.service === service
+        const matters = canBeCause(change) && (change.kind.startsWith('release') || change.service === service)
         return at && matters ? [{ at, text: `${change.kind} ${change.target || change.service}` }] : []
       }),
     [changes, service],

@@ -74,6 +74,9 @@ test('the cause is the latest release, or change of the service itself, before t
   expect(causeOf('loan', first, [after, foreign, own, early, old])).toBe(own)
   expect(causeOf('loan', first, [after, foreign, early, old])).toBe(early)
   expect(causeOf('loan', first, [after, foreign, old])).toBeUndefined()
+  // Whoever silenced the alert, or wrote a draft, did not bring it.
+  const silence = create(ChangeSchema, { ...change(29, 'release.released'), target: 'Silence/known' })
+  expect(causeOf('loan', first, [silence, change(29, 'release.published'), early])).toBe(early)
 })
 
 test('fingerprints are sixteen hexadecimal digits', () => {

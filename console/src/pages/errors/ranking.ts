@@ -1,3 +1,4 @@
+import { canBeCause } from '@/api/changes'
 import type { Change } from '@/api/gen/gantry/v1/event_pb'
 import type { RankedError } from '@/api/gen/gantry/v1/topology_pb'
 import type { RangeAnswer } from '@/api/prometheus'
@@ -44,7 +45,7 @@ export function causeOf(service: string, first: Date, changes: readonly Change[]
   let bestAt = -Infinity
   for (const change of changes) {
     const at = dateOf(change.time)?.getTime()
-    if (at === undefined || at > first.getTime() || at < first.getTime() - reach) continue
+    if (at === undefined || at > first.getTime() || at < first.getTime() - reach || !canBeCause(change)) continue
     const matters =
       change.kind.startsWith('release') || (change.service === service && change.kind.startsWith('instance'))
     if (matters && at > bestAt) {
