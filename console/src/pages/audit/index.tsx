@@ -1,6 +1,6 @@
 import { DownloadOutlined } from '@ant-design/icons'
 import { useInfiniteQuery, useQuery } from '@tanstack/react-query'
-import { App, AutoComplete, Button, Input, Select } from 'antd'
+import { App, AutoComplete, Button, Dropdown, Input, Select } from 'antd'
 import { useMemo, useState } from 'react'
 import { useSearchParams } from 'react-router'
 import type { AuditRecord } from '@/api/gen/gantry/v1/access_pb'
@@ -19,7 +19,7 @@ import { useTimeRange, type UsedTimeRange } from '@/ui/timeRange'
 import { TimeRangePicker } from '@/ui/TimeRangePicker'
 import { VirtualTable, type Column } from '@/ui/VirtualTable'
 import { Detail } from './Detail'
-import { collect, save } from './export'
+import { collect, save, type Format } from './export'
 import { texts } from './messages'
 import { readFilter, targetPath, type Filter } from './model'
 import './audit.css'
@@ -225,11 +225,11 @@ function Export({ filter, range }: { filter: Filter; range: UsedTimeRange }) {
   const t = useMessages(texts)
   const { message, notification } = App.useApp()
   const [busy, setBusy] = useState(false)
-  const run = async () => {
+  const run = async (format: Format) => {
     setBusy(true)
     try {
       const { records, cut } = await collect(filter, range.timestamps())
-      save(records, new Date())
+      save(records, format, new Date())
       if (cut) void message.warning(t.exportCut(records.length), 8)
       else void message.success(t.exported(records.length))
     } catch (error) {
@@ -239,9 +239,21 @@ function Export({ filter, range }: { filter: Filter; range: UsedTimeRange }) {
     }
   }
   return (
-    <Button icon={<DownloadOutlined />} loading={busy} onClick={() => void run()}>
-      {t.export}
-    </Button>
+    <Dropdown
+      trigger={['click']}
+      disabled={busy}
+      menu={{
+        items: [
+          { key: 'json', label: t.exportJson },
+          { key: 'csv', label: t.exportCsv },
+        ],
+        onClick: ({ key: format }) => void run(format === 'csv' ? 'csv' : 'json'),
+      }}
+    >
+      <Button icon={<DownloadOutlined />} loading={busy}>
+        {t.export}
+      </Button>
+    </Dropdown>
   )
 }
 
