@@ -43,14 +43,14 @@ function useColumns(status: StatusResponse): Column<Row>[] {
   const t = useMessages(texts)
   const answering = status.node?.id
   const removable = status.members.length > 0
-  const alone = status.members.length === 1
+  const locked = status.members.length === 1 ? t.lastMember : status.quorum ? undefined : t.needsQuorum
   return useMemo(() => {
     const removal: Column<Row> = {
       key: 'remove',
       title: '',
-      width: 80,
+      width: 96,
       align: 'right',
-      render: (row) => row.member && <Remove row={row} alone={alone} />,
+      render: (row) => row.member && <Remove row={row} locked={locked} />,
     }
     return [
       {
@@ -69,7 +69,7 @@ function useColumns(status: StatusResponse): Column<Row>[] {
       {
         key: 'state',
         title: t.table.state,
-        width: 104,
+        width: 136,
         render: (row) => <StateTag state={words[row.state]}>{t.row[row.state]}</StateTag>,
       },
       {
@@ -121,7 +121,7 @@ function useColumns(status: StatusResponse): Column<Row>[] {
       { key: 'uptime', title: t.table.uptime, width: 96, render: (row) => <Ago at={dateOf(row.node?.startedAt)} /> },
       ...(removable ? [removal] : []),
     ]
-  }, [t, answering, alone, removable])
+  }, [t, answering, locked, removable])
 }
 
 /** Where it is reached; of a member that does not run, where the others look for it. */
@@ -135,7 +135,8 @@ function Address({ row }: { row: Row }) {
   )
 }
 
-function Remove({ row, alone }: { row: Row; alone: boolean }) {
+/** Takes a member out. locked is why nobody may now. */
+function Remove({ row, locked }: { row: Row; locked: string | undefined }) {
   const t = useMessages(texts)
   const may = useSession().can(Right.ADMIN, '*')
   const { message } = App.useApp()
@@ -161,8 +162,14 @@ function Remove({ row, alone }: { row: Row; alone: boolean }) {
       },
     })
   return (
-    <Tooltip title={alone ? t.lastMember : may ? undefined : t.mayNot}>
-      <Button size="small" danger disabled={alone || !may} aria-label={t.removeThis(row.name)} onClick={ask}>
+    <Tooltip title={locked ?? (may ? undefined : t.mayNot)}>
+      <Button
+        size="small"
+        danger
+        disabled={locked !== undefined || !may}
+        aria-label={t.removeThis(row.name)}
+        onClick={ask}
+      >
         {t.remove}
       </Button>
     </Tooltip>

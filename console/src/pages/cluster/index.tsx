@@ -84,7 +84,13 @@ function Cards({ status }: { status: StatusResponse }) {
   const used =
     status.databaseQuotaBytes > 0n ? Number(status.databaseBytes) / Number(status.databaseQuotaBytes) : undefined
   const lag = Number(status.revision - status.mirroredRevision)
-  const loss = status.members.length === 1 ? t.alone : status.members.length > 1 ? t.bears(bears(status)) : t.external
+  const loss = !status.quorum
+    ? t.health.noQuorum
+    : status.members.length === 1
+      ? t.alone
+      : status.members.length > 1
+        ? t.bears(bears(status))
+        : t.external
   return (
     <div className="g-cards">
       <Figure
