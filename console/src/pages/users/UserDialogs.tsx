@@ -78,7 +78,7 @@ export function UserDialog({ namespace, user, close }: { namespace: string; user
               name="password"
               label={t.passwordLabel}
               extra={t.passwordRule}
-              rules={[{ required: true, min: 8, max: 256, message: t.passwordRule }]}
+              rules={[{ required: true, min: 8, max: 256, message: t.passwordWrong }]}
             >
               <Input.Password autoComplete="new-password" />
             </Form.Item>
@@ -126,7 +126,7 @@ export function PasswordDialog({ namespace, user, close }: { namespace: string; 
           name="password"
           label={t.passwordLabel}
           extra={t.passwordRule}
-          rules={[{ required: true, min: 8, max: 256, message: t.passwordRule }]}
+          rules={[{ required: true, min: 8, max: 256, message: t.passwordWrong }]}
         >
           <Input.Password autoFocus autoComplete="new-password" />
         </Form.Item>
@@ -172,7 +172,7 @@ export function OwnPasswordDialog({ close }: { close: () => void }) {
           name="next"
           label={t.new}
           extra={all.users.passwordRule}
-          rules={[{ required: true, min: 8, max: 256, message: all.users.passwordRule }]}
+          rules={[{ required: true, min: 8, max: 256, message: all.users.passwordWrong }]}
         >
           <Input.Password autoComplete="new-password" />
         </Form.Item>
