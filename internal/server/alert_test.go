@@ -94,6 +94,9 @@ func TestAlertsOfAWholeServer(t *testing.T) {
 	if status != 200 || !strings.Contains(answer, `"ALERT_STATE_FIRING"`) || !strings.Contains(answer, `"service":"loan"`) || !strings.Contains(answer, `"receivers":["ops"]`) || strings.Contains(answer, "hunter2") {
 		t.Errorf("list: %d %s", status, answer)
 	}
+	if !strings.Contains(answer, `"target":"Config/loan.yaml"`) {
+		t.Errorf("a change without what was changed: %s", answer)
+	}
 	if _, answer = call(t, s, "AlertService/ListAlerts", `{"matchers":["severity=\"info\""]}`); strings.Contains(answer, `"service":"loan"`) {
 		t.Errorf("list of others: %s", answer)
 	}

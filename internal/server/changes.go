@@ -35,7 +35,10 @@ func (c alertChanges) Changes(ctx context.Context, namespace string, services []
 			switch text := wire.Text(f.Value); f.Key {
 			case event.ActorField:
 				change.Actor = text
-			case event.TargetField, event.MessageField:
+			case event.TargetField:
+				change.Target = text
+				words = append(words, text)
+			case event.MessageField:
 				words = append(words, text)
 			default:
 				words = append(words, f.Key+" "+text)

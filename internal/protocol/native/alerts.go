@@ -121,7 +121,7 @@ func expected(f float64) *float64 {
 func alertChanges(changes []alert.Change) []*gantryv1.AlertChange {
 	var all []*gantryv1.AlertChange
 	for _, c := range changes {
-		all = append(all, &gantryv1.AlertChange{At: timestamp(c.At), Service: c.Service, Kind: c.Kind, Summary: c.Summary, Actor: c.Actor})
+		all = append(all, &gantryv1.AlertChange{At: timestamp(c.At), Service: c.Service, Kind: c.Kind, Summary: c.Summary, Actor: c.Actor, Target: c.Target})
 	}
 	return all
 }

@@ -22,6 +22,8 @@ type Change struct {
 	Kind    string `json:"kind,omitempty"`
 	Summary string `json:"summary"`
 	Actor   string `json:"actor,omitempty"`
+	// Target is what was changed, such as Config/loan.yaml; of an instance it is group/service/instance.
+	Target string `json:"target,omitempty"`
 }
 
 // Changes knows what was changed when.

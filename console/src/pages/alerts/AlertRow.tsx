@@ -11,7 +11,7 @@ import { count, dateOf, seconds } from '@/ui/format'
 import { StateTag } from '@/ui/StateTag'
 import { Ago, Time } from '@/ui/Time'
 import { texts } from './messages'
-import { joinChanges, ownLabels, serviceOf, since, stateWord, type Firing } from './model'
+import { joinChanges, ownLabels, serviceOf, since, stateWord, subjectOf, type Firing } from './model'
 import { Severity } from './Severity'
 
 const firstChanges = 3
@@ -69,7 +69,7 @@ export function AlertRow({
             <span className="g-secondary">{t.told(alert.receivers.join(', '))}</span>
           )}
         </div>
-        <Changes changes={alert.changes} began={dateOf(alert.activeAt) ?? began} />
+        <Changes namespace={namespace} changes={alert.changes} began={dateOf(alert.activeAt) ?? began} />
       </div>
       <div className="g-alerts-value">
         <span className="g-num" title={t.value}>
@@ -141,7 +141,15 @@ function Elsewhere({
 }
 
 /** What was changed in the minutes before: often the cause, so it is in sight and not behind a click. */
-export function Changes({ changes, began }: { changes: readonly AlertChange[]; began: Date | undefined }) {
+function Changes({
+  namespace,
+  changes,
+  began,
+}: {
+  namespace: string
+  changes: readonly AlertChange[]
+  began: Date | undefined
+}) {
   const t = useMessages(texts)
   const [all, setAll] = useState(false)
   if (changes.length === 0) return null
@@ -162,7 +170,7 @@ export function Changes({ changes, began }: { changes: readonly AlertChange[]; b
             </span>
             <span className="g-break">
               <span className="g-alerts-kind">{change.kind}</span>{' '}
-              {[change.service, change.summary].filter(Boolean).join(' ')}{' '}
+              <What namespace={namespace} change={change} times={times} />{' '}
               {change.actor && <span className="g-secondary">{change.actor}</span>}
               {times > 1 && <strong> ×{times}</strong>}
             </span>
@@ -177,5 +185,15 @@ export function Changes({ changes, began }: { changes: readonly AlertChange[]; b
         </li>
       )}
     </ul>
+  )
+}
+
+/** What was changed, as a link to it, and how. */
+function What({ namespace, change, times }: { namespace: string; change: AlertChange; times: number }) {
+  const { name, path, rest } = subjectOf(namespace, change, times)
+  return (
+    <>
+      {path ? <PageLink to={path}>{name}</PageLink> : name} {rest}
+    </>
   )
 }

@@ -1,6 +1,6 @@
-import { PlusOutlined } from '@ant-design/icons'
-import { useQueryClient } from '@tanstack/react-query'
-import { Button, Tooltip } from 'antd'
+import { DownOutlined, PlusOutlined } from '@ant-design/icons'
+import { useMutation, useQueryClient } from '@tanstack/react-query'
+import { App, Button, Dropdown, Tooltip } from 'antd'
 import { useMemo } from 'react'
 import { Role } from '@/api/gen/gantry/v1/access_pb'
 import type { AlertRule } from '@/api/gen/gantry/v1/alert_pb'
@@ -12,6 +12,8 @@ import { useSession } from '@/app/session'
 import { Answer } from '@/ui/Answer'
 import { useConfirm } from '@/ui/Confirm'
 import { Empty } from '@/ui/Empty'
+import { Failure } from '@/ui/Failure'
+import { dateTime, seconds } from '@/ui/format'
 import { Panel } from '@/ui/Page'
 import { StateTag } from '@/ui/StateTag'
 import type { State } from '@/ui/states'
@@ -19,7 +21,7 @@ import { Ago, Time } from '@/ui/Time'
 import { useUndo } from '@/ui/Undo'
 import { texts } from './messages'
 import { useReleased } from './queries'
-import { readSilence, sortSilences, type Silence, type SilenceState } from './silences'
+import { readSilence, silenceContent, sortSilences, type Silence, type SilenceState } from './silences'
 
 const words: Record<SilenceState, State> = { active: 'success', future: 'starting', ended: 'inactive' }
 
@@ -127,12 +129,89 @@ function SilenceRow({
           <Ago at={state === 'future' ? silence.from : silence.until} />
         </div>
       </div>
-      <Tooltip title={may ? undefined : all.mayNot}>
-        <Button size="small" disabled={!may} aria-label={t.endThis(silence.name)} onClick={end}>
-          {state === 'ended' ? t.remove : t.end}
-        </Button>
-      </Tooltip>
+      <div className="g-alerts-acts">
+        {state !== 'ended' && silence.until && silence.unread === undefined && (
+          <Extend namespace={namespace} silence={silence} until={silence.until} may={may} />
+        )}
+        <Tooltip title={may ? undefined : all.mayNot}>
+          <Button
+            size="small"
+            disabled={!may}
+            aria-label={state === 'ended' ? t.removeThis(silence.name) : t.endThis(silence.name)}
+            onClick={end}
+          >
+            {state === 'ended' ? t.remove : t.end}
+          </Button>
+        </Tooltip>
+      </div>
     </li>
+  )
+}
+
+const longer = [3600, 8 * 3600, 24 * 3600] as const
+
+/** Lets a silence last longer, by a new version of its document. */
+function Extend({
+  namespace,
+  silence,
+  until,
+  may,
+}: {
+  namespace: string
+  silence: Silence
+  until: Date
+  may: boolean
+}) {
+  const all = useMessages(texts)
+  const t = all.silences
+  const { notification } = App.useApp()
+  const undo = useUndo()
+  const ref = { namespace, kind: 'Silence', name: silence.name }
+  const extend = useMutation({
+    mutationFn: (end: Date) =>
+      releases.publish({
+        ref,
+        format: 'yaml',
+        content: new TextEncoder().encode(silenceContent({ ...silence, until: end })),
+        message: t.extend,
+        release: true,
+        // What somebody else wrote meanwhile is not taken back.
+        expectedVersion: silence.version,
+      }),
+    onSuccess: (_, end) =>
+      undo(t.extended(silence.name, dateTime(end)), async () => {
+        await releases.rollback({ ref, version: silence.version })
+      }),
+    onError: (error) =>
+      notification.error({
+        title: t.extendFailed(silence.name),
+        description: <Failure error={error} compact />,
+        duration: 0,
+      }),
+  })
+  const ends = longer.map((by) => ({ by, end: new Date(until.getTime() + by * 1000) }))
+  return (
+    <Tooltip title={may ? undefined : all.mayNot}>
+      <Dropdown
+        trigger={['click']}
+        disabled={!may}
+        menu={{
+          items: ends.map(({ by, end }) => ({ key: by, label: t.extendBy(seconds(by), dateTime(end)) })),
+          onClick: ({ key }) => extend.mutate(ends.find(({ by }) => String(by) === key)!.end),
+        }}
+      >
+        <Button
+          size="small"
+          icon={<DownOutlined />}
+          iconPlacement="end"
+          disabled={!may}
+          loading={extend.isPending}
+          aria-label={t.extendThis(silence.name)}
+        >
+          {t.extend}
+        </Button>
+      </Dropdown>
+    </Tooltip>
   )
 }
 
@@ -146,14 +225,14 @@ function useEnd(namespace: string, silence: Silence, ended: boolean) {
   const refresh = () => client.invalidateQueries({ predicate: ({ queryKey }) => queryKey.includes('alert-rules') })
   return () =>
     confirm({
-      title: t.endThis(silence.name),
+      title: ended ? t.removeThis(silence.name) : t.endThis(silence.name),
       what: ended ? t.removeWhat(silence.name) : t.endWhat(silence.name),
       undoable: true,
       action: ended ? t.remove : t.end,
       run: async () => {
         await releases.delete({ ref, message: 'silence ended' })
         void refresh()
-        undo(t.endDone(silence.name), async () => {
+        undo(ended ? t.removeDone(silence.name) : t.endDone(silence.name), async () => {
           await releases.rollback({ ref, version: silence.version })
           void refresh()
         })

@@ -9,7 +9,7 @@ import {
   AlertTransitionSchema,
   type Alert,
 } from '@/api/gen/gantry/v1/alert_pb'
-import { countStates, filterAlerts, groupAlerts, joinChanges, lanesOf, ownLabels } from './model'
+import { countStates, filterAlerts, groupAlerts, joinChanges, subjectOf, lanesOf, ownLabels } from './model'
 
 const at = (text: string) => new Date(`2026-11-26T${text}:00Z`)
 const stamp = (text: string) => timestampFromDate(at(text))
@@ -128,4 +128,30 @@ test('registrations of a service are one line, releases one each', () => {
     ['', 1],
     ['', 1],
   ])
+})
+
+test('a change leads to what was changed', () => {
+  const document = { service: '', target: 'Config/loan.yaml', summary: 'Config/loan.yaml: faster: version 3' }
+  expect(subjectOf('default', document)).toEqual({
+    name: 'Config/loan.yaml',
+    path: '/default/documents/Config/loan.yaml',
+    rest: 'faster: version 3',
+  })
+  const instance = { service: 'loan', target: 'blue/loan/loan-3', summary: 'status up: blue/loan/loan-3' }
+  expect(subjectOf('default', instance)).toEqual({
+    name: 'loan/loan-3',
+    path: '/default/services/loan/instances/loan-3?group=blue',
+    rest: 'status up',
+  })
+  expect(subjectOf('default', instance, 3)).toEqual({
+    name: 'loan',
+    path: '/default/services/loan?group=blue',
+    rest: '',
+  })
+  // What was kept before changes had a target.
+  expect(subjectOf('default', { service: '', target: '', summary: 'Config/a: version 1' })).toEqual({
+    name: '',
+    path: '',
+    rest: 'Config/a: version 1',
+  })
 })

@@ -5,6 +5,7 @@ import {
   type AlertRule,
   type AlertTransition,
 } from '@/api/gen/gantry/v1/alert_pb'
+import { paths } from '@/app/paths'
 import { dateOf } from '@/ui/format'
 import type { State } from '@/ui/states'
 import type { Span } from '@/ui/timeRange'
@@ -201,4 +202,34 @@ export function joinChanges(changes: readonly AlertChange[]): { change: AlertCha
     else joined.push({ change, times: 1 })
   }
   return joined
+}
+
+export interface Subject {
+  name: string
+  /** Of its page; empty for what has none. */
+  path: string
+  /** What else is said of the change. */
+  rest: string
+}
+
+/** What a change was made to: a document, an instance, or the service of several. */
+export function subjectOf(
+  namespace: string,
+  { service, summary, target }: Pick<AlertChange, 'service' | 'summary' | 'target'>,
+  times = 1,
+): Subject {
+  const rest = summary
+    .split(': ')
+    .filter((word) => word !== target)
+    .join(': ')
+  const [first = '', ...others] = target.split('/')
+  if (service && times === 1 && others.length === 2 && others[0] === service)
+    return { name: `${service}/${others[1]!}`, path: paths.instance(namespace, service, others[1]!, first), rest }
+  if (service)
+    return {
+      name: service,
+      path: paths.service(namespace, service, others[0] === service ? first : undefined),
+      rest: times > 1 ? '' : rest,
+    }
+  return { name: target, path: others.length > 0 ? paths.document(namespace, first, others.join('/')) : '', rest }
 }

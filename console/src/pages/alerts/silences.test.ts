@@ -71,3 +71,10 @@ test('names are names of documents', () => {
   expect(silenceName('坏 / Rate_1 ', at('10:15'))).toBe('rate-1-20261126-101500')
   expect(silenceName('', at('10:15'))).toBe('silence-20261126-101500')
 })
+
+test('a silence without a beginning keeps none when it is written again', () => {
+  const draft = { matchers: ['service="loan"'], until: at('12:00'), comment: "it's known" }
+  const content = silenceContent(draft)
+  expect(content).not.toContain('startsAt')
+  expect(content).toContain("comment: 'it''s known'")
+})

@@ -70,7 +70,8 @@ const moment = (at: Date) => at.toISOString().replace(/\.\d+Z$/, 'Z')
 
 export interface Draft {
   matchers: readonly string[]
-  from: Date
+  /** Without one: always. */
+  from?: Date
   until: Date
   comment: string
 }
@@ -80,7 +81,7 @@ export const silenceContent = (draft: Draft) =>
   [
     'matchers:',
     ...draft.matchers.map((matcher) => `  - ${quote(matcher)}`),
-    `startsAt: ${quote(moment(draft.from))}`,
+    ...(draft.from ? [`startsAt: ${quote(moment(draft.from))}`] : []),
     `endsAt: ${quote(moment(draft.until))}`,
     `comment: ${quote(draft.comment)}`,
     '',
