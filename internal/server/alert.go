@@ -197,6 +197,14 @@ func ruleGroup(namespace string, v *alert.RuleView) prometheus.RuleGroup {
 	return group
 }
 
+// counted says how many: "1 rule", "2 rules".
+func counted(n int, one string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %ss", n, one)
+}
+
 // alertWarnings are what an operator should look at. Whoever is somebody may see them, so that they name nothing of a namespace.
 func (s *Server) alertWarnings() []string {
 	failing, untold := 0, 0
@@ -214,10 +222,10 @@ func (s *Server) alertWarnings() []string {
 	}
 	var warnings []string
 	if failing > 0 {
-		warnings = append(warnings, fmt.Sprintf("%d rules of alerts cannot be evaluated: see `gantry alert list`", failing))
+		warnings = append(warnings, counted(failing, "rule")+" of alerts cannot be evaluated: see `gantry alert list`")
 	}
 	if untold > 0 {
-		warnings = append(warnings, fmt.Sprintf("%d channels could not be told of alerts: see `gantry alert list`", untold))
+		warnings = append(warnings, counted(untold, "channel")+" could not be told of alerts: see `gantry alert list`")
 	}
 	return warnings
 }
