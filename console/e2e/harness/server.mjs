@@ -18,8 +18,13 @@ export class Refused extends Error {
 
 /** A server with authentication on and a data folder of its own, on ports that were free. */
 export class Server {
-  /** @param {string} folder @param {{ http: number, grpc: number, otlp: number, otlpHttp: number, cluster: number, peer: number }} ports */
-  constructor(folder, ports) {
+  /**
+   * @param {string} folder
+   * @param {{ http: number, grpc: number, otlp: number, otlpHttp: number, cluster: number, peer: number }} ports
+   * @param {string[]} [flags] more of them
+   */
+  constructor(folder, ports, flags = []) {
+    this.flags = flags
     this.folder = folder
     this.data = join(folder, 'data')
     this.ports = ports
@@ -32,11 +37,11 @@ export class Server {
     this.token = ''
   }
 
-  /** Starts one, and signs in as the administrator that its first start made. @param {string} folder */
-  static async start(folder) {
+  /** Starts one, and signs in as the administrator that its first start made. @param {string} folder @param {string[]} [flags] */
+  static async start(folder, flags) {
     mkdirSync(folder, { recursive: true })
     const [http, grpc, otlp, otlpHttp, cluster, peer] = await freePorts(6)
-    const server = new Server(folder, { http, grpc, otlp, otlpHttp, cluster, peer })
+    const server = new Server(folder, { http, grpc, otlp, otlpHttp, cluster, peer }, flags)
     await server.run()
     const { token } = await server.call('AccessService/Login', { user: 'admin', password: server.password })
     server.token = token
@@ -57,6 +62,7 @@ export class Server {
         ...['server', '--data', this.data, '--http-listen', at(ports.http), '--grpc-listen', at(ports.grpc)],
         ...['--otlp-grpc-listen', at(ports.otlp), '--otlp-http-listen', at(ports.otlpHttp)],
         ...['--cluster-listen', at(ports.cluster), '--peer-listen', at(ports.peer)],
+        ...this.flags,
       ],
       { log: join(this.folder, 'server.log') },
     ))
