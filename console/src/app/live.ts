@@ -4,6 +4,7 @@ import { useQueryClient } from '@tanstack/react-query'
 import { live } from '@/api/clients'
 import { type Topic } from '@/api/keys'
 import type { LiveEvent, LiveHint } from '@/api/gen/gantry/v1/live_pb'
+import { Code, ConnectError } from '@connectrpc/connect'
 import { isSignedOut, tellSignedOut } from '@/api/transport'
 
 // One stream a tab. It carries no state: it says what moved, and the queries of that topic are asked again. Without it nothing is fresh, which is said.
@@ -102,7 +103,6 @@ export class Line {
         // A stream that ends by itself: the node leaves. Another answers at once.
       } catch (error) {
         if (this.ended.signal.aborted) return
-        if (ConnectError.from(error).code === Code.Unauthenticated) tellSignedOut()
         // It is asked again: the namespace, or the right to it, may yet come.
         refusal = isRefusal(error) ? error : undefined
         if (isSignedOut(error)) tellSignedOut()

@@ -1,5 +1,4 @@
-import { queryOptions, useQuery, useQueryClient } from '@tanstack/react-query'
-import { useQuery, useQueryClient, type Query, type QueryClient } from '@tanstack/react-query'
+import { queryOptions, useQuery, useQueryClient, type Query, type QueryClient } from '@tanstack/react-query'
 import { Code, ConnectError } from '@connectrpc/connect'
 import { Modal } from 'antd'
 import {
@@ -26,22 +25,6 @@ import { granted } from './roles'
 const Login = lazy(() => import('./Login'))
 const sessionKey = ['session'] as const
 
-/** Asked before anything is rendered: everything waits for it. */
-export const whoAmI = queryOptions({
-  queryKey: sessionKey,
-  queryFn: async ({ signal }) => {
-    try {
-      const who = await access.whoAmI({}, { signal })
-      // Nobody has an answer too; without this the shell would show for a moment, and ask for what is refused.
-      return who.actor === 'anonymous' && !who.authenticationOff ? null : who
-    } catch (error) {
-      if (ConnectError.from(error).code === Code.Unauthenticated) return null
-      throw error
-    }
-  },
-  staleTime: Infinity,
-})
-
 export interface Session {
   /** As in the audit: "user:ann". Empty when authentication is off. */
   actor: string
@@ -62,7 +45,7 @@ export function useSession(): Session {
 type Who = WhoAmIResponse
 
 /** Who is signed in; null when nobody is. */
-async function whoAmI(signal: AbortSignal): Promise<Who | null> {
+async function askWho(signal: AbortSignal): Promise<Who | null> {
   try {
     const who = await access.whoAmI({}, { signal })
     // Nobody has an answer too; without this the shell would show for a moment, and ask for what is refused.
@@ -72,6 +55,13 @@ async function whoAmI(signal: AbortSignal): Promise<Who | null> {
     throw error
   }
 }
+
+/** Asked before anything is rendered: everything waits for it. */
+export const whoAmI = queryOptions({
+  queryKey: sessionKey,
+  queryFn: ({ signal }) => askWho(signal),
+  staleTime: Infinity,
+})
 
 // The gate looks at its own query: taken away with the others, it would not be told.
 const others = { predicate: (query: Query) => query.queryKey[0] !== sessionKey[0] }
@@ -88,17 +78,15 @@ function forget(client: QueryClient) {
  */
 export function SessionGate({ children }: { children: ReactNode }) {
   const client = useQueryClient()
-  const who = useQuery(whoAmI)
   // Who signed in last and has not signed out.
   const [last, setLast] = useState<Who>()
   const who = useQuery({
-    queryKey: sessionKey,
+    ...whoAmI,
     queryFn: async ({ signal }) => {
-      const next = await whoAmI(signal)
+      const next = await askWho(signal)
       if (next && last && next.actor !== last.actor) forget(client)
       return next
     },
-    staleTime: Infinity,
     // It may be that another tab signed in.
     refetchOnWindowFocus: ({ state }) => (state.data === null ? 'always' : false),
   })
