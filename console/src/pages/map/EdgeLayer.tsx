@@ -1,8 +1,9 @@
 import { useStoreApi } from '@xyflow/react'
 import { useEffect, useMemo, useRef } from 'react'
 import { useDark } from '@/app/Theme'
+import type { MapEdge } from './graph'
 import type { Places } from './layered'
-import type { Line } from './lines'
+import { linesOf, type Line } from './lines'
 import { colours, paint, type Viewport } from './paint'
 import { usePointed, type Pointer } from './pointer'
 
@@ -121,6 +122,8 @@ function useFilm(draw: Draw | undefined) {
 
 export interface EdgeLayerProps {
   lines: readonly Line[]
+  /** All edges: of what is looked at those are shown too that go too seldom to be drawn otherwise. */
+  edges: readonly MapEdge[]
   places: Places
   bright?: ReadonlySet<string>
   selected?: string
@@ -128,7 +131,7 @@ export interface EdgeLayerProps {
 }
 
 /** All edges on one canvas below the nodes, and on another those of what is pointed at or chosen. For those who do not see it, the table says the same. */
-export function EdgeLayer({ lines, places, bright, selected, pointer }: EdgeLayerProps) {
+export function EdgeLayer({ lines, edges, places, bright, selected, pointer }: EdgeLayerProps) {
   const dark = useDark()
   const pointed = usePointed(pointer)
   const base = useMemo<Draw>(
@@ -139,14 +142,13 @@ export function EdgeLayer({ lines, places, bright, selected, pointer }: EdgeLaye
   )
   const looked = pointed ?? selected
   const lit = useMemo<Draw | undefined>(() => {
-    const own = looked
-      ? lines.filter(({ edge }) => edge.id === looked || edge.source === looked || edge.target === looked)
-      : []
+    const touches = (edge: MapEdge) => edge.id === looked || edge.source === looked || edge.target === looked
+    const own = looked ? linesOf(edges.filter(touches), places) : []
     return own.length === 0
       ? undefined
       : (context, view) => paint(context, { lines: own, places, view, colours: colours(), lit: true })
     // eslint-disable-next-line react-hooks/exhaustive-deps
-  }, [lines, places, looked, dark])
+  }, [edges, places, looked, dark])
   const below = useFilm(base)
   const above = useFilm(lit)
   return (

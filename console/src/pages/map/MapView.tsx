@@ -190,7 +190,14 @@ function Map({ view, graph, edges, dataOf, places, arrange, bright, selected, on
         onNodeMouseLeave={away}
       >
         {places && (
-          <EdgeLayer lines={lines} places={places} bright={bright?.edges} selected={selected} pointer={pointer} />
+          <EdgeLayer
+            lines={lines}
+            edges={graph.edges}
+            places={places}
+            bright={bright?.edges}
+            selected={selected}
+            pointer={pointer}
+          />
         )}
         <Overlay position="bottom-left" className="g-map-tools">
           <Tools

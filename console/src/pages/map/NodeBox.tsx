@@ -43,7 +43,7 @@ const outlines: Record<NodeType, string> = {
   external: `M12 1H${w - 1}V${h - 12}L${w - 12} ${h - 1}H1V12Z`,
   user: `M${h / 2} 1H${w - h / 2}A${h / 2 - 1} ${h / 2 - 1} 0 0 1 ${w - h / 2} ${h - 1}H${h / 2}A${h / 2 - 1} ${h / 2 - 1} 0 0 1 ${h / 2} 1Z`,
   unknown: `M${h / 2} 1H${w - h / 2}A${h / 2 - 1} ${h / 2 - 1} 0 0 1 ${w - h / 2} ${h - 1}H${h / 2}A${h / 2 - 1} ${h / 2 - 1} 0 0 1 ${h / 2} 1Z`,
-  group: `M1 1H${w - 5}V${h - 5}H1ZM5 ${h - 5}V${h - 1}H${w - 1}V5H${w - 5}`,
+  group: `M1 1H${w - 5}V${h - 5}H1ZM5 ${h - 5}V${h - 1}H${w - 1}V5H${w - 5}V${h - 5}Z`,
 }
 
 export function Outline({ type }: { type: NodeType }) {

@@ -188,7 +188,7 @@ function Shown({ namespace, answer, before, state, set, old }: ShownProps) {
         found={state.search ? bright?.nodes.size : undefined}
       />
       <div className="g-map-notes g-secondary" role="status">
-        <span>{t.summary(graph.nodes.length, graph.edges.length, unwell)}</span>
+        {graph.nodes.length > 0 && <span>{t.summary(graph.nodes.length, graph.edges.length, unwell)}</span>}
         {edges.length < graph.edges.length && (
           <span>
             {t.hidden(edges.length, graph.edges.length, rate(least))}{' '}
