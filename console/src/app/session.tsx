@@ -42,6 +42,9 @@ export function useSession(): Session {
   return session
 }
 
+/** Whether nobody signs in here. What is asked in a dialog of the whole app stands outside of the session. */
+export const useAuthenticationOff = (): boolean => useContext(Context)?.authenticationOff ?? false
+
 type Who = WhoAmIResponse
 
 /** Who is signed in; null when nobody is. */

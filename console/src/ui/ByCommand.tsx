@@ -1,15 +1,23 @@
 import { Button } from 'antd'
 import { useMessages } from '@/app/i18n'
-import { useSession } from '@/app/session'
+import { useAuthenticationOff } from '@/app/session'
 import { commandText, curlText, type Same } from './commands'
 import { useCopy } from './CopyAs'
 import { texts } from './messages'
 
 /** In a dialog: what does the same by the command line, to read and to copy. */
-export function ByCommand({ same }: { same: Same | readonly Same[] }) {
+export function ByCommand({
+  same,
+  authenticationOff: given,
+}: {
+  same: Same | readonly Same[]
+  /** For questions of useConfirm, which know no session. */
+  authenticationOff?: boolean
+}) {
   const t = useMessages(texts).copy
   const copy = useCopy()
-  const { authenticationOff } = useSession()
+  const known = useAuthenticationOff()
+  const authenticationOff = given ?? known
   const all: readonly Same[] = 'length' in same ? same : [same]
   const commands = all.flatMap(({ command }) => (command ? [commandText(command)] : [])).join('\n')
   const calls = all.flatMap(({ call }) => (call ? [curlText(call, location.origin, authenticationOff)] : [])).join('\n')

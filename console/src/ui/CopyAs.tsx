@@ -24,9 +24,9 @@ export function CopyAs({ same: given, authenticationOff }: { same: Same | SameNo
   const now = () => (typeof given === 'function' ? given() : given)
   const same = now()
   const items = [
-    ...(same.command ? [{ key: 'command', icon: <CodeOutlined />, label: t.command }] : []),
-    ...(same.call ? [{ key: 'curl', icon: <ApiOutlined />, label: t.curl }] : []),
-    { key: 'link', icon: <LinkOutlined />, label: t.link },
+    ...(same.command ? [{ key: 'command', icon: <CodeOutlined aria-hidden />, label: t.command }] : []),
+    ...(same.call ? [{ key: 'curl', icon: <ApiOutlined aria-hidden />, label: t.curl }] : []),
+    { key: 'link', icon: <LinkOutlined aria-hidden />, label: t.link },
   ]
   const take = (key: string) => {
     const same = now()

@@ -1,4 +1,4 @@
-import { diff } from '@codemirror/merge'
+import { lineChanges } from '@/ui/editor/lines'
 
 // Puts a change that was made on an older version onto a newer one, line by line, as version control does.
 
@@ -14,23 +14,9 @@ interface Hunk {
   lines: string[]
 }
 
-const most = 0xd7ff
-
 /** Where lines of b differ from those of a. */
 function hunks(a: readonly string[], b: readonly string[]): Hunk[] | undefined {
-  // Every line is a letter of an alphabet made for these two, so that differences of letters are differences of lines.
-  const letters = new Map<string, string>()
-  const spell = (lines: readonly string[]) =>
-    lines
-      .map((line) => {
-        let letter = letters.get(line)
-        if (!letter) letters.set(line, (letter = String.fromCharCode(letters.size + 1)))
-        return letter
-      })
-      .join('')
-  const [spelledA, spelledB] = [spell(a), spell(b)]
-  if (letters.size > most) return undefined
-  return diff(spelledA, spelledB).map((change) => ({
+  return lineChanges(a, b)?.map((change) => ({
     fromBase: change.fromA,
     toBase: change.toA,
     lines: b.slice(change.fromB, change.toB),

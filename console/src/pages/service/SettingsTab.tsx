@@ -51,7 +51,10 @@ export function SettingsTab({ of, settings }: { of: ServiceName; settings: Servi
       what: (
         <>
           <p>{t.saveWhat(fields.threshold === null ? t.thresholdDefault : `${fields.threshold}%`, entries)}</p>
-          <ByCommand same={sameSettings(of, fields.threshold, 'metadata' in read ? read.metadata : {})} />
+          <ByCommand
+            same={sameSettings(of, fields.threshold, 'metadata' in read ? read.metadata : {})}
+            authenticationOff={session.authenticationOff}
+          />
         </>
       ),
       undoable: true,

@@ -4,9 +4,11 @@ import { EditorView, lineNumbers } from '@codemirror/view'
 import { useEffect, useRef } from 'react'
 import { useDark } from '@/app/Theme'
 import type { DiffProps } from '../Diff'
+import { textChanges } from './lines'
 import { common } from './setup'
 
 const narrow = 720
+const diffConfig = { override: textChanges }
 
 export default function DiffView({ before, after, format, beforeName, afterName, layout }: DiffProps) {
   const place = useRef<HTMLDivElement>(null)
@@ -24,7 +26,7 @@ export default function DiffView({ before, after, format, beforeName, afterName,
             extensions: [
               read,
               named(afterName),
-              unifiedMergeView({ original: before, mergeControls: false, collapseUnchanged }),
+              unifiedMergeView({ original: before, mergeControls: false, collapseUnchanged, diffConfig }),
             ],
           })
         : new MergeView({
@@ -32,6 +34,7 @@ export default function DiffView({ before, after, format, beforeName, afterName,
             a: { doc: before, extensions: [read, named(beforeName)] },
             b: { doc: after, extensions: [read, named(afterName)] },
             collapseUnchanged,
+            diffConfig,
           })
     return () => view.destroy()
   }, [before, after, format, dark, beforeName, afterName, layout])
