@@ -4,7 +4,7 @@ import { AutoComplete, Button, Select, Tooltip } from 'antd'
 import { Role, type Grant } from '@/api/gen/gantry/v1/access_pb'
 import { instances } from '@/api/clients'
 import { useMessages } from '@/app/i18n'
-import { roles, roleWords, type Row } from './grants'
+import { roles, roleWords, strongestFirst, type Row } from './grants'
 import { texts } from './messages'
 
 /** What somebody may do, in short. */
@@ -13,9 +13,10 @@ export function GrantTags({ grants }: { grants: readonly Pick<Grant, 'namespace'
   if (grants.length === 0) return <span className="g-secondary">{t.noGrants}</span>
   const said = (grant: Pick<Grant, 'namespace' | 'role'>) =>
     `${roleWords[grant.role]} · ${grant.namespace === '*' ? t.everywhere : grant.namespace}`
+  const shown = strongestFirst(grants)
   return (
-    <span title={grants.map(said).join('\n')}>
-      {grants.map((grant, i) => (
+    <span title={shown.map(said).join('\n')}>
+      {shown.map((grant, i) => (
         <span key={i} className={`g-users-grant${grant.role === Role.ADMIN ? ' g-users-admin' : ''}`}>
           {said(grant)}
         </span>

@@ -107,7 +107,7 @@ function useColumns(namespace: string, open: (dialog: Dialog) => void): Column<U
             <strong>{user.name}</strong> {session.actor === `user:${user.name}` && <Tag>{t.users.you}</Tag>}
           </span>
         ),
-        compare: (a, b) => a.name.localeCompare(b.name),
+        compare: (a, b) => a.name.localeCompare(b.name, undefined, { numeric: true }),
       },
       { key: 'grants', title: t.grants, width: '2fr', render: (user) => <GrantTags grants={user.grants} /> },
       {

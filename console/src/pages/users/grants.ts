@@ -41,3 +41,14 @@ export const sameGrants = (a: readonly Row[], b: readonly Row[]) => {
       .join('\n')
   return words(a) === words(b)
 }
+
+/** The most first, and what holds everywhere before what holds in one namespace: where a line is too short, what is cut is the least. */
+export const strongestFirst = <G extends Pick<Grant, 'namespace' | 'role'>>(grants: readonly G[]): G[] => {
+  const rank = ({ role }: G) => (role === Role.SERVICE ? 0 : role)
+  return [...grants].sort(
+    (a, b) =>
+      rank(b) - rank(a) ||
+      Number(b.namespace === '*') - Number(a.namespace === '*') ||
+      a.namespace.localeCompare(b.namespace),
+  )
+}
