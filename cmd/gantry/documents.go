@@ -110,10 +110,10 @@ func (c *cli) listDocuments(ctx context.Context, kind, search string, all, delet
 		column := wide("NAMESPACE")
 		column.wide = !all
 		t := newTable("There are no such documents.", column, col("KIND"), col("NAME"), number("RELEASED"), number("LATEST"), col("STAGED"),
-			col("CHANGED"), wide("FORMAT"), wide("SENSITIVE"), wide("REVISION"))
+			col("CHANGED"), wide("BY"), wide("FORMAT"), wide("SENSITIVE"), wide("REVISION"))
 		for _, d := range documents {
 			t.add(d.GetRef().GetNamespace(), d.GetRef().GetKind(), d.GetRef().GetName(), c.releasedCell(d), d.GetLatestVersion(), stagedText(d.GetRollout()),
-				c.age(d.GetUpdatedAt()), d.GetFormat(), d.GetSensitive(), d.GetRevision())
+				c.age(d.GetUpdatedAt()), dash(d.GetAuthor()), d.GetFormat(), d.GetSensitive(), d.GetRevision())
 		}
 		return t
 	})

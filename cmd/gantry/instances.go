@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect"
@@ -213,7 +214,10 @@ acknowledged, or the wait is over. The instance stays draining until it register
 			}
 			return c.answer(drained, func() error {
 				if late := drained.GetSubscribers() - drained.GetAcknowledged(); late > 0 {
-					c.warn("%d of %d subscribers did not acknowledge within %v", late, drained.GetSubscribers(), wait)
+					c.warn("%d of %d subscribers did not acknowledge within %v: %s", late, drained.GetSubscribers(), wait, lateText(drained))
+				}
+				if missing := drained.GetMissingNodes(); len(missing) > 0 {
+					c.warn("subscribers on nodes that did not answer are not counted: %s", strings.Join(missing, ", "))
 				}
 				done := "is draining"
 				if deregister {

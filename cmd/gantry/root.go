@@ -60,7 +60,7 @@ releases. This program is the server and the commands to operate it.`,
 			root.AddCommand(command)
 		}
 	}
-	add(groupFleet, c.servicesCommand(), c.serviceCommand(), c.instancesCommand(), c.instanceCommand(), c.namespaceCommand(), c.watchCommand())
+	add(groupFleet, c.servicesCommand(), c.serviceCommand(), c.instancesCommand(), c.instanceCommand(), c.subscribersCommand(), c.namespaceCommand(), c.watchCommand())
 	add(groupRelease, c.applyCommand(), c.validateCommand(), c.diffCommand(), c.getCommand(), c.historyCommand(), c.releaseCommand(),
 		c.promoteCommand(), c.abortCommand(), c.rollbackCommand(), c.deleteCommand(), c.previewCommand(), c.appliedCommand(),
 		c.exportCommand(), c.importCommand())

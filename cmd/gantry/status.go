@@ -76,11 +76,19 @@ func (c *cli) printSection(t *table) error {
 	return c.printTable(t)
 }
 
+// diskText is what a node's disk has left; a node that does not answer tells nothing.
+func diskText(n *gantryv1.Node) string {
+	if n.GetDiskBytes() == 0 {
+		return "-"
+	}
+	return bytesText(n.GetDiskFreeBytes()) + " of " + bytesText(n.GetDiskBytes())
+}
+
 func (c *cli) nodesTable(nodes []*gantryv1.Node) *table {
-	t := newTable("", col("NODE"), col("HTTP"), col("GRPC"), col("VERSION"), col("AGE"), wide("ID"), wide("PEERS"))
+	t := newTable("", col("NODE"), col("HTTP"), col("GRPC"), col("VERSION"), col("AGE"), col("DISK FREE"), wide("ID"), wide("PEERS"))
 	for _, n := range nodes {
 		t.add(first(n.GetName(), n.GetId()), dash(n.GetHttpAddress()), dash(n.GetGrpcAddress()), dash(n.GetVersion()), c.age(n.GetStartedAt()),
-			n.GetId(), dash(n.GetPeerAddress()))
+			diskText(n), n.GetId(), dash(n.GetPeerAddress()))
 	}
 	return t
 }

@@ -21,7 +21,7 @@ func (c *cli) traceCommand() *cobra.Command {
 		Short: "Find traces, and show one",
 		Example: `  gantry trace find --service loan --outcome failed
   gantry trace show 0af7651916cd43dd8448eb211c80319c`,
-	}, c.traceFindCommand(), c.traceShowCommand())
+	}, c.traceFindCommand(), c.traceShowCommand(), c.traceAttributesCommand())
 }
 
 func (c *cli) traceFindCommand() *cobra.Command {

@@ -9,7 +9,7 @@ import "context"
 // Errors: Invalid; Exhausted; ctx's when it ends first.
 func (r *Registry) AwaitChange(ctx context.Context, service Service, revision int64) (*Snapshot, int64, error) {
 	service = service.Normal()
-	subscriber := r.Subscribe()
+	subscriber := r.Subscribe(Follower{})
 	defer subscriber.Close()
 	if err := subscriber.Add(service, 0); err != nil {
 		return nil, 0, err

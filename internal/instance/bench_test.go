@@ -221,7 +221,7 @@ func BenchmarkChangeSeen(b *testing.B) {
 	r, _ := bench(b)
 	fill(b, r, 1, 5000)
 	service := instance.Service{Name: "service-0"}
-	s := r.Subscribe()
+	s := r.Subscribe(instance.Follower{})
 	defer s.Close()
 	if err := s.Add(service, 0); err != nil {
 		b.Fatal(err)
@@ -248,7 +248,7 @@ func BenchmarkFanOut(b *testing.B) {
 	service := instance.Service{Name: "service-0"}
 	seen := make(chan int64, subscribers)
 	for range subscribers {
-		s := r.Subscribe()
+		s := r.Subscribe(instance.Follower{})
 		if err := s.Add(service, 0); err != nil {
 			b.Fatal(err)
 		}

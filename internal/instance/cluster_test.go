@@ -48,12 +48,21 @@ func (p *peers) Beats(_ context.Context, id string, beats []instance.ServiceBeat
 	return n.AcceptBeats(beats), nil
 }
 
-func (p *peers) AwaitAcknowledged(ctx context.Context, service instance.Service, revision int64, wait time.Duration) (subscribers, acknowledged int, err error) {
+func (p *peers) AwaitAcknowledged(ctx context.Context, service instance.Service, revision int64, _ time.Duration, limit int) (f instance.Following) {
 	for _, n := range p.others() {
 		s, a := n.AwaitAcknowledged(ctx, service, revision)
-		subscribers, acknowledged = subscribers+s, acknowledged+a
+		f.Subscribers, f.Acknowledged = f.Subscribers+s, f.Acknowledged+a
+		f.Who = append(f.Who, n.Following(service, revision, limit).Who...)
 	}
-	return subscribers, acknowledged, nil
+	return f
+}
+
+func (p *peers) Following(_ context.Context, service instance.Service, revision int64, limit int) (f instance.Following) {
+	for _, n := range p.others() {
+		one := n.Following(service, revision, limit)
+		f.Subscribers, f.Acknowledged, f.Who = f.Subscribers+one.Subscribers, f.Acknowledged+one.Acknowledged, append(f.Who, one.Who...)
+	}
+	return f
 }
 
 // pair is two nodes over one state, which know each other.
@@ -296,7 +305,7 @@ func TestOwnerTakenForDeadTakesBack(t *testing.T) {
 func TestDrainAcrossNodes(t *testing.T) {
 	a, b, _ := pair(t)
 	id := a.register(loan, "10.0.0.1").ID
-	s := b.Subscribe()
+	s := b.Subscribe(instance.Follower{})
 	defer s.Close()
 	if err := s.Add(loan, 0); err != nil {
 		t.Fatal(err)
@@ -327,7 +336,7 @@ func TestSubscriberResumesOnAnotherNode(t *testing.T) {
 	b.settle()
 	a.register(loan, "10.0.0.3", func(m *gantryv1.Instance) { m.Weight = proto.Float64(9) })
 	b.settle()
-	s := b.Subscribe()
+	s := b.Subscribe(instance.Follower{})
 	defer s.Close()
 	if err := s.Add(loan, have); err != nil {
 		t.Fatal(err)
@@ -435,7 +444,7 @@ func TestWithoutQuorum(t *testing.T) {
 	n.run()
 	mine := n.ownAddresses(loan, 2)
 	kept := n.register(loan, mine[0]).ID
-	s := n.Subscribe()
+	s := n.Subscribe(instance.Follower{})
 	defer s.Close()
 	if err := s.Add(loan, 0); err != nil {
 		t.Fatal(err)

@@ -210,7 +210,7 @@ func next(t testing.TB, s *instance.Subscriber, done func(*instance.Frame) bool)
 // await follows a service until it looks as wanted.
 func (n *node) await(service instance.Service, what string, looks func(*instance.Snapshot) bool) {
 	n.t.Helper()
-	s := n.Subscribe()
+	s := n.Subscribe(instance.Follower{})
 	defer s.Close()
 	if err := s.Add(service, 0); err != nil {
 		n.t.Fatal(err)

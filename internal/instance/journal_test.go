@@ -154,7 +154,7 @@ func TestHealthIsSetWhereNobodyFindsIt(t *testing.T) {
 
 func TestSnapshotsForLanguagesThatSendWholeServices(t *testing.T) {
 	n := single(t, nil)
-	s := n.Subscribe()
+	s := n.Subscribe(instance.Follower{})
 	defer s.Close()
 	if err := s.Add(loan, 0); err != nil {
 		t.Fatal(err)

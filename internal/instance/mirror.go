@@ -242,7 +242,9 @@ func (r *Registry) applyOverride(event state.Event) {
 			r.log.Error("a stored override cannot be read and is left out", "key", event.Key, "error", err)
 			return
 		}
-		override = decoded
+		if override = decoded; override != nil {
+			override.modified = event.Modified
+		}
 	} else if r.table.find(service) == nil {
 		return
 	}

@@ -138,8 +138,8 @@ type DrainOptions struct {
 
 // DrainResult says how a drain went.
 type DrainResult struct {
-	// Subscribers held the service, and Acknowledged of them use a state in which it drains.
-	Subscribers, Acknowledged int
+	// Following are those that held the service; those that have acknowledged use a state in which it drains.
+	Following
 	// Revision is that of the last step.
 	Revision int64
 }
@@ -173,7 +173,7 @@ func (r *Registry) Drain(ctx context.Context, options DrainOptions) (DrainResult
 		return DrainResult{}, err
 	}
 	result := DrainResult{Revision: revision}
-	result.Subscribers, result.Acknowledged, err = r.AwaitAllAcknowledged(ctx, options.Service, revision, options.Wait)
+	result.Following, err = r.AwaitAllAcknowledged(ctx, options.Service, revision, options.Wait)
 	if err != nil || !options.Deregister {
 		return result, err
 	}
@@ -199,28 +199,27 @@ func (r *Registry) removeDrained(ctx context.Context, options DrainOptions, befo
 		Target: auditTarget(options.Service, options.ID), Message: options.Message})
 }
 
-// AwaitAllAcknowledged is [Registry.AwaitAcknowledged] over the subscribers of all nodes, for at most wait. Other nodes that cannot be
-// asked are left out and logged. Its error is ctx's.
-func (r *Registry) AwaitAllAcknowledged(ctx context.Context, service Service, revision int64, wait time.Duration) (subscribers, acknowledged int, err error) {
+// AwaitAllAcknowledged is [Registry.AwaitAcknowledged] over the subscribers of all nodes, for at most wait, and says who they are. Other nodes that cannot be
+// asked are left out, named and logged. Its error is ctx's.
+func (r *Registry) AwaitAllAcknowledged(ctx context.Context, service Service, revision int64, wait time.Duration) (Following, error) {
 	bounded, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	type answer struct{ subscribers, acknowledged int }
-	others := make(chan answer, 1)
+	others := make(chan Following, 1)
 	if r.peers != nil {
-		go func() {
-			var a answer
-			var err error
-			if a.subscribers, a.acknowledged, err = r.peers.AwaitAcknowledged(bounded, service, revision, wait); err != nil && ctx.Err() == nil {
-				r.log.Warn("could not ask all other nodes for acknowledgements", "service", service.String(), "error", err)
-			}
-			others <- a
-		}()
+		go func() { others <- r.peers.AwaitAcknowledged(bounded, service, revision, wait, MaxFollowers) }()
 	} else {
-		others <- answer{}
+		others <- Following{}
 	}
-	subscribers, acknowledged = r.AwaitAcknowledged(bounded, service, revision)
-	theirs := <-others // bounded by wait
-	return subscribers + theirs.subscribers, acknowledged + theirs.acknowledged, ctx.Err()
+	subscribers, acknowledged := r.AwaitAcknowledged(bounded, service, revision)
+	// Who comes or goes from here on is not counted, and may be named.
+	f := r.Following(service, revision, MaxFollowers)
+	f.Subscribers, f.Acknowledged = subscribers, acknowledged
+	f.add(<-others) // bounded by wait
+	f.cut(revision, MaxFollowers)
+	if len(f.Missing) > 0 && ctx.Err() == nil {
+		r.log.Warn("could not ask all other nodes for acknowledgements", "service", service.String(), "nodes", f.Missing)
+	}
+	return f, ctx.Err()
 }
 
 // ConfigureService sets what holds for a whole service, which need not have instances; nil or empty settings clear it. The change is

@@ -82,7 +82,7 @@ func TestServiceSettingsMakeAServiceKnown(t *testing.T) {
 func TestDrainWaitsForSubscribers(t *testing.T) {
 	n := single(t, nil)
 	id := n.register(loan, "10.0.0.1").ID
-	quick, slow := n.Subscribe(), n.Subscribe()
+	quick, slow := n.Subscribe(instance.Follower{}), n.Subscribe(instance.Follower{})
 	defer quick.Close()
 	defer slow.Close()
 	for _, s := range []*instance.Subscriber{quick, slow} {
@@ -130,7 +130,7 @@ func TestDrainWaitsForSubscribers(t *testing.T) {
 func TestDrainIsBounded(t *testing.T) {
 	n := single(t, nil)
 	id := n.register(loan, "10.0.0.1").ID
-	s := n.Subscribe()
+	s := n.Subscribe(instance.Follower{})
 	if err := s.Add(loan, 0); err != nil {
 		t.Fatal(err)
 	}

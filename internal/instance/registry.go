@@ -35,8 +35,10 @@ type Peers interface {
 	// Beats hands beats to the node that owns the instances, which passes them to [Registry.AcceptBeats], and
 	// answers with the ids that it does not know, in the order of the beats.
 	Beats(ctx context.Context, nodeID string, beats []ServiceBeats) ([][]string, error)
-	// AwaitAcknowledged asks all other nodes for [Registry.AwaitAcknowledged] and adds their answers up.
-	AwaitAcknowledged(ctx context.Context, service Service, revision int64, wait time.Duration) (subscribers, acknowledged int, err error)
+	// AwaitAcknowledged asks all other nodes for [Registry.AwaitAcknowledged] and then for who has, at most limit of each, and adds their answers up.
+	AwaitAcknowledged(ctx context.Context, service Service, revision int64, wait time.Duration, limit int) Following
+	// Following asks all other nodes for [Registry.Following] and adds their answers up.
+	Following(ctx context.Context, service Service, revision int64, limit int) Following
 }
 
 // Registry knows who is running. Its methods may be called concurrently, after [Registry.Start].

@@ -225,7 +225,7 @@ func TestLimits(t *testing.T) {
 	_, err = session.Register(t.Context(), []instance.Registration{registration(risk, "1.1.1.1"), registration(risk, "1.1.1.2"), registration(risk, "1.1.1.3")})
 	wantFault(t, err, fault.Exhausted, "session.limit")
 
-	s := n.Subscribe()
+	s := n.Subscribe(instance.Follower{})
 	defer s.Close()
 	if err := s.Add(loan, 0); err != nil {
 		t.Fatal(err)

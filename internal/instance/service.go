@@ -150,6 +150,9 @@ type Override struct {
 	Status gantryv1.Status
 	Author string
 	At     time.Time
+
+	// modified is the revision of its record.
+	modified int64
 }
 
 // EffectiveStatus is the operator's status if there is one, else the instance's own.

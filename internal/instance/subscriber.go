@@ -27,6 +27,7 @@ var ErrClosed = errors.New("instance: the subscriber is closed")
 // other methods may be called concurrently.
 type Subscriber struct {
 	registry *Registry
+	who      Follower
 
 	mu     sync.Mutex
 	closed bool
@@ -39,8 +40,10 @@ type Subscriber struct {
 type subscription struct {
 	subscriber *Subscriber
 	roster     *roster
-	acked      atomic.Int64
-	queued     atomic.Bool
+	joined     time.Time
+	// acked is the revision that its client uses, and ackedAt since when, in milliseconds.
+	acked, ackedAt atomic.Int64
+	queued         atomic.Bool
 
 	// Guarded by the subscriber's lock.
 	removed bool
@@ -49,10 +52,10 @@ type subscription struct {
 	since   time.Duration
 }
 
-// Subscribe makes a subscriber. Close it.
-func (r *Registry) Subscribe() *Subscriber {
+// Subscribe makes a subscriber, and says who it is. Close it.
+func (r *Registry) Subscribe(who Follower) *Subscriber {
 	r.subscribers.Add(1)
-	return &Subscriber{registry: r, items: make(map[Service]*subscription), wake: make(chan struct{}, 1)}
+	return &Subscriber{registry: r, who: who, items: make(map[Service]*subscription), wake: make(chan struct{}, 1)}
 }
 
 // Add follows a service; it need not exist. haveRevision is what the client holds, 0 for nothing: if this node still knows what came
@@ -81,7 +84,7 @@ func (s *Subscriber) Add(service Service, haveRevision int64) error {
 			return fault.New(fault.Exhausted, "instance.limit", "the node already follows %d services", r.limits.Services).
 				At("subscriptions").Hinted("unsubscribe from services that nobody uses")
 		}
-		item = &subscription{subscriber: s}
+		item = &subscription{subscriber: s, joined: r.clock.Now()}
 	}
 	item.fresh, item.version = true, s.join(item, service, haveRevision)
 	s.items[item.roster.service] = item
@@ -99,6 +102,7 @@ func (s *Subscriber) join(item *subscription, service Service, have int64) uint6
 	}
 	roster.subscriptions[item] = struct{}{}
 	item.acked.Store(0)
+	item.ackedAt.Store(0)
 	if have <= 0 {
 		return 0
 	}
@@ -148,6 +152,7 @@ func (s *Subscriber) Acknowledge(service Service, revision int64) {
 	if item == nil || item.acked.Load() >= revision {
 		return
 	}
+	item.ackedAt.Store(s.registry.clock.Now().UnixMilli())
 	item.acked.Store(revision)
 	item.roster.mu.Lock()
 	defer item.roster.mu.Unlock()

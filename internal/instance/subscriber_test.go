@@ -58,7 +58,7 @@ func (c *client) sees(snapshot *instance.Snapshot) bool {
 
 func TestSubscriberGetsFullThenDeltas(t *testing.T) {
 	n := single(t, nil)
-	s := n.Subscribe()
+	s := n.Subscribe(instance.Follower{})
 	defer s.Close()
 	if err := s.Add(loan, 0); err != nil {
 		t.Fatal(err)
@@ -97,7 +97,7 @@ func TestResume(t *testing.T) {
 	if _, err := n.Deregister(t.Context(), loan, "10.0.0.3:8080"); err != nil {
 		t.Fatal(err)
 	}
-	s := n.Subscribe()
+	s := n.Subscribe(instance.Follower{})
 	defer s.Close()
 	add := func(have int64) *gantryv1.ServiceEvent {
 		if err := s.Add(loan, have); err != nil {
@@ -131,7 +131,7 @@ func TestSubscribersConverge(t *testing.T) {
 		run++
 		service := instance.Service{Name: fmt.Sprintf("converge-%d", run)}.Normal()
 		c := &client{instances: map[string]*gantryv1.Instance{}}
-		s := n.Subscribe()
+		s := n.Subscribe(instance.Follower{})
 		defer func() { s.Close() }()
 		if err := s.Add(service, 0); err != nil {
 			rt.Fatal(err)
@@ -176,7 +176,7 @@ func TestSubscribersConverge(t *testing.T) {
 			},
 			"resume": func(rt *rapid.T) {
 				s.Close()
-				s = n.Subscribe()
+				s = n.Subscribe(instance.Follower{})
 				if err := s.Add(service, c.revision); err != nil {
 					rt.Fatal(err)
 				}
@@ -210,7 +210,7 @@ func TestSubscribersConverge(t *testing.T) {
 
 func TestSlowSubscriberSkipsWhatIsOutdated(t *testing.T) {
 	n := single(t, nil)
-	slow, quick := n.Subscribe(), n.Subscribe()
+	slow, quick := n.Subscribe(instance.Follower{}), n.Subscribe(instance.Follower{})
 	defer slow.Close()
 	defer quick.Close()
 	for _, s := range []*instance.Subscriber{slow, quick} {
@@ -235,7 +235,7 @@ func TestFramesAreShared(t *testing.T) {
 	n := single(t, nil)
 	subscribers := make([]*instance.Subscriber, 3)
 	for k := range subscribers {
-		subscribers[k] = n.Subscribe()
+		subscribers[k] = n.Subscribe(instance.Follower{})
 		defer subscribers[k].Close()
 		if err := subscribers[k].Add(loan, 0); err != nil {
 			t.Fatal(err)
@@ -257,7 +257,7 @@ func TestFramesAreShared(t *testing.T) {
 
 func TestClosedSubscriber(t *testing.T) {
 	n := single(t, nil)
-	s := n.Subscribe()
+	s := n.Subscribe(instance.Follower{})
 	if err := s.Add(loan, 0); err != nil {
 		t.Fatal(err)
 	}

@@ -52,6 +52,11 @@ func TestAppliedReports(t *testing.T) {
 	if len(r.Applied(config("loan.xml"))) != 1 {
 		t.Error("the other document's report is lost")
 	}
+	// The canary refused what it should run; the other one runs what it should.
+	counts := r.CountApplied([]release.Ref{config("nobody"), ref})
+	if len(counts) != 2 || counts[0].Instances != 0 || counts[1].Instances != 2 || counts[1].Current != 1 || counts[1].Failed != 1 {
+		t.Errorf("counts: %v", counts)
+	}
 	r.Forget("s2")
 	if reports := r.Applied(ref); len(reports) != 1 || reports[0].Subject.InstanceId != "b-canary" {
 		t.Errorf("after a session ended: %v", reports)

@@ -180,6 +180,7 @@ func (h *head) proto(ref Ref, revision int64) *gantryv1.Document {
 		Revision:        revision,
 		Format:          h.Format,
 		Sensitive:       h.Sensitive,
+		Author:          h.Last.Author,
 	}
 	if r := h.Rollout; r != nil {
 		d.Rollout = &gantryv1.Rollout{Id: r.ID, Version: r.Version, Cohort: r.Cohort.proto(), Author: r.Author,

@@ -79,7 +79,7 @@ func (s *Server) describe() *gantryv1.Node {
 	node.Sessions = uint32(s.api.SessionCount())
 	node.OwnedInstances = uint32(s.instances.Figures().Owned)
 	node.MemoryBytes = residentBytes()
-	node.DiskFreeBytes, node.MirroredRevision = s.store.DiskFree(), s.store.Revision()
+	node.DiskFreeBytes, node.DiskBytes, node.MirroredRevision = s.store.DiskFree(), s.store.DiskSize(), s.store.Revision()
 	return node
 }
 

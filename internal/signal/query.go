@@ -122,4 +122,6 @@ type TraceReader interface {
 	// spans when kind is KindUnspecified.
 	Services(ctx context.Context, namespace string, within Range) ([]string, error)
 	Endpoints(ctx context.Context, namespace, service string, kind Kind, within Range) ([]string, error)
+	// Attributes lists keys of attributes, or values of one, among the newest spans.
+	Attributes(ctx context.Context, query AttributeQuery) (AttributeResult, error)
 }

@@ -104,6 +104,8 @@ type diskGuard struct {
 	free    func(dir string) (uint64, error)
 	low     atomic.Bool
 	bytes   atomic.Uint64
+	// size is that of the whole disk.
+	size atomic.Uint64
 }
 
 func (d *diskGuard) check(log *slog.Logger) {
@@ -113,6 +115,9 @@ func (d *diskGuard) check(log *slog.Logger) {
 		return
 	}
 	d.bytes.Store(free)
+	if size, err := sizeOf(d.dir); err == nil {
+		d.size.Store(size)
+	}
 	low := free < d.minimum
 	if d.low.Swap(low) != low {
 		if low {
@@ -192,6 +197,18 @@ func (s *Store) watchDisk(ctx context.Context) {
 
 // DiskFree is the free space of the data folder's disk in bytes, at most a second old.
 func (s *Store) DiskFree() uint64 { return s.disk.bytes.Load() }
+
+// DiskSize is the size of the data folder's disk in bytes; 0 while it is not known.
+func (s *Store) DiskSize() uint64 { return s.disk.size.Load() }
+
+// sizeOf leaves out what a file system keeps back for its administrator, as DiskFree does, so that the two compare.
+func sizeOf(dir string) (uint64, error) {
+	var stat syscall.Statfs_t
+	if err := syscall.Statfs(dir, &stat); err != nil {
+		return 0, fmt.Errorf("statfs %s: %w", dir, err)
+	}
+	return (stat.Blocks - stat.Bfree + stat.Bavail) * uint64(stat.Bsize), nil
+}
 
 func statfs(dir string) (uint64, error) {
 	var stat syscall.Statfs_t

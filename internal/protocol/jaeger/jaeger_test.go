@@ -80,6 +80,10 @@ func (m *memory) Services(_ context.Context, namespace string, _ signal.Range) (
 	return []string{"loan", "shop"}, m.err
 }
 
+func (m *memory) Attributes(context.Context, signal.AttributeQuery) (signal.AttributeResult, error) {
+	return signal.AttributeResult{}, nil
+}
+
 func (m *memory) Endpoints(_ context.Context, _, service string, kind signal.Kind, _ signal.Range) ([]string, error) {
 	switch kind {
 	case signal.KindServer:

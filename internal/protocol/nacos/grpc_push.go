@@ -58,7 +58,7 @@ func (c *connection) subscribe(service instance.Service, clusters string) error 
 	c.mu.Lock()
 	s := c.services
 	if s == nil {
-		s = &subscriptions{subscriber: c.server.api.Instances.Subscribe(), services: make(map[instance.Service]*subscribed)}
+		s = &subscriptions{subscriber: c.server.api.Instances.Subscribe(instance.Follower{Address: c.ip, Protocol: protocol}), services: make(map[instance.Service]*subscribed)}
 		c.services = s
 		c.server.workers.Go(func() { c.pushServices(s) })
 	}

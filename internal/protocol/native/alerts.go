@@ -8,10 +8,8 @@ import (
 
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	"github.com/gantry-platform/gantry/internal/access"
 	"github.com/gantry-platform/gantry/internal/fault"
 	"github.com/gantry-platform/gantry/internal/policy"
-	"github.com/gantry-platform/gantry/internal/release"
 	"github.com/gantry-platform/gantry/internal/signal/alert"
 	gantryv1 "github.com/gantry-platform/gantry/sdk/api/gantry/v1"
 )
@@ -22,13 +20,6 @@ type alertService struct{ api *API }
 // maxAlertMatchers bounds the conditions of a list.
 const maxAlertMatchers = 32
 
-func alertNamespace(name string) string {
-	if name == "" {
-		return release.DefaultNamespace
-	}
-	return name
-}
-
 func (s *alertService) engine() (*alert.Engine, error) {
 	if s.api.Alerts == nil {
 		return nil, fault.New(fault.Precondition, "alert.off", "this node evaluates no alerts")
@@ -37,11 +28,15 @@ func (s *alertService) engine() (*alert.Engine, error) {
 }
 
 func (s *alertService) ListAlerts(ctx context.Context, r *gantryv1.ListAlertsRequest) (*gantryv1.ListAlertsResponse, error) {
+	namespace, err := s.api.viewed(ctx, r.Namespace)
+	if err != nil {
+		return nil, err
+	}
 	engine, err := s.engine()
 	if err != nil {
 		return nil, err
 	}
-	overview, err := engine.List(ctx, alertNamespace(r.Namespace))
+	overview, err := engine.List(ctx, namespace)
 	if err != nil {
 		return nil, err
 	}
@@ -127,11 +122,15 @@ func alertChanges(changes []alert.Change) []*gantryv1.AlertChange {
 }
 
 func (s *alertService) ListAlertHistory(ctx context.Context, r *gantryv1.ListAlertHistoryRequest) (*gantryv1.ListAlertHistoryResponse, error) {
+	namespace, err := s.api.viewed(ctx, r.Namespace)
+	if err != nil {
+		return nil, err
+	}
 	engine, err := s.engine()
 	if err != nil {
 		return nil, err
 	}
-	q := alert.HistoryQuery{Namespace: alertNamespace(r.Namespace), Kind: r.Kind, Name: r.Name, Limit: int(r.PageSize), Before: r.PageToken}
+	q := alert.HistoryQuery{Namespace: namespace, Kind: r.Kind, Name: r.Name, Limit: int(r.PageSize), Before: r.PageToken}
 	if r.Since != nil {
 		q.Since = r.Since.AsTime()
 	}
@@ -159,7 +158,7 @@ func (s *alertService) TestReceiver(ctx context.Context, r *gantryv1.TestReceive
 	if err != nil {
 		return nil, err
 	}
-	results, err := engine.Test(ctx, alertNamespace(r.Namespace), r.Receiver)
+	results, err := engine.Test(ctx, namespaceOr(r.Namespace), r.Receiver)
 	if err != nil {
 		return nil, err
 	}
@@ -171,9 +170,9 @@ func (s *alertService) TestReceiver(ctx context.Context, r *gantryv1.TestReceive
 }
 
 func (s *alertService) PreviewAlert(ctx context.Context, r *gantryv1.PreviewAlertRequest) (*gantryv1.PreviewAlertResponse, error) {
-	namespace := alertNamespace(r.Namespace)
+	namespace := namespaceOr(r.Namespace)
 	// Asked before the draft is looked at.
-	if err := access.Require(ctx, access.View, namespace); err != nil {
+	if _, err := s.api.viewed(ctx, namespace); err != nil {
 		return nil, err
 	}
 	engine, err := s.engine()

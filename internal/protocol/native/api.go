@@ -27,6 +27,8 @@ type Peers interface {
 	Applied(ctx context.Context, ref *gantryv1.DocumentRef) (reports []*gantryv1.AppliedReport, missing []string)
 	// AppliedBy asks all other nodes what their sessions of a service, or of one instance, run.
 	AppliedBy(ctx context.Context, service *gantryv1.ServiceRef, instance string) (reports []*gantryv1.AppliedReport, missing []string)
+	// CountApplied asks all other nodes how far their sessions have applied documents, one answer a document.
+	CountApplied(ctx context.Context, refs []*gantryv1.DocumentRef) (counts []*gantryv1.AppliedSummary, missing []string)
 	// Describe asks all other nodes for their own figures, by node id.
 	Describe(ctx context.Context) map[string]*gantryv1.Node
 }
@@ -84,17 +86,26 @@ func (a *API) Register(mux *http.ServeMux) {
 		connect.WithCompressMinBytes(16 << 10),
 		connect.WithInterceptors(&interceptor{api: a}),
 	}
-	mux.Handle(gantryv1connect.NewInstanceServiceHandler(&instanceService{api: a}, options...))
-	mux.Handle(gantryv1connect.NewReleaseServiceHandler(&releaseService{api: a}, options...))
-	mux.Handle(gantryv1connect.NewAccessServiceHandler(&accessService{api: a}, options...))
-	mux.Handle(gantryv1connect.NewClusterServiceHandler(&clusterService{api: a}, options...))
-	mux.Handle(gantryv1connect.NewTraceServiceHandler(&traceService{api: a}, options...))
-	mux.Handle(gantryv1connect.NewTopologyServiceHandler(&topologyService{api: a}, options...))
-	mux.Handle(gantryv1connect.NewEventServiceHandler(&eventService{api: a}, options...))
+	handle := func(path string, handler http.Handler) { mux.Handle(path, notKept(handler)) }
+	handle(gantryv1connect.NewInstanceServiceHandler(&instanceService{api: a}, options...))
+	handle(gantryv1connect.NewReleaseServiceHandler(&releaseService{api: a}, options...))
+	handle(gantryv1connect.NewAccessServiceHandler(&accessService{api: a}, options...))
+	handle(gantryv1connect.NewClusterServiceHandler(&clusterService{api: a}, options...))
+	handle(gantryv1connect.NewTraceServiceHandler(&traceService{api: a}, options...))
+	handle(gantryv1connect.NewTopologyServiceHandler(&topologyService{api: a}, options...))
+	handle(gantryv1connect.NewEventServiceHandler(&eventService{api: a}, options...))
 	mux.HandleFunc("POST "+EventsPath+"{topic}", a.postEvents)
-	mux.Handle(gantryv1connect.NewAlertServiceHandler(&alertService{api: a}, options...))
+	handle(gantryv1connect.NewAlertServiceHandler(&alertService{api: a}, options...))
 	path, handler := gantryv1connect.NewLiveServiceHandler(&liveService{api: a}, options...)
-	mux.Handle(path, bounded(handler))
+	handle(path, bounded(handler))
+}
+
+// notKept lets nobody on the way keep an answer: what is asked by GET is of this moment and for this caller alone, and may be a secret document.
+func notKept(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
+		next.ServeHTTP(w, r)
+	})
 }
 
 // interceptor says who is calling before a method runs, and turns its error into Connect's after it.

@@ -24,9 +24,8 @@ func (a *API) emit(ctx context.Context, namespace string, events []event.Event) 
 	if err := access.Require(ctx, mayServe, namespace); err != nil {
 		return event.Receipt{}, err
 	}
-	if !a.Instances.HasNamespace(namespace) {
-		return event.Receipt{}, fault.New(fault.NotFound, "namespace.unknown", "no namespace %q", namespace).At("namespace").
-			Hinted("make it with `gantry namespace create %s`", namespace)
+	if err := a.namespaceExists(namespace); err != nil {
+		return event.Receipt{}, err
 	}
 	if len(events) == 0 {
 		return event.Receipt{}, fault.New(fault.Invalid, "request.bad_count", "no events").At("events").Hinted("send 1 to %d", event.MaxBatch)
@@ -60,20 +59,13 @@ func (s *eventService) Emit(ctx context.Context, r *gantryv1.EmitRequest) (*gant
 	return answer, nil
 }
 
-func namespaceOr(namespace string) string {
-	if namespace == "" {
-		return instance.Default
-	}
-	return namespace
-}
-
 func refusalOf(index int, f *fault.Error) *gantryv1.EventRefusal {
 	return &gantryv1.EventRefusal{Index: uint32(index), Reason: f.Reason, Message: f.Message, Field: f.Field, Hint: f.Hint}
 }
 
 func (s *eventService) Query(ctx context.Context, r *gantryv1.QueryEventsRequest) (*gantryv1.QueryEventsResponse, error) {
-	namespace := namespaceOr(r.Namespace)
-	if err := access.Require(ctx, access.View, namespace); err != nil {
+	namespace, err := s.api.viewed(ctx, r.Namespace)
+	if err != nil {
 		return nil, err
 	}
 	q, err := events.QueryOf(namespace, r)
@@ -100,8 +92,8 @@ func (s *eventService) Query(ctx context.Context, r *gantryv1.QueryEventsRequest
 }
 
 func (s *eventService) Topics(ctx context.Context, r *gantryv1.TopicsRequest) (*gantryv1.TopicsResponse, error) {
-	namespace := namespaceOr(r.Namespace)
-	if err := access.Require(ctx, access.View, namespace); err != nil {
+	namespace, err := s.api.viewed(ctx, r.Namespace)
+	if err != nil {
 		return nil, err
 	}
 	found, err := s.api.FindEvents.Topics(ctx, namespace)
@@ -117,8 +109,8 @@ func (s *eventService) Topics(ctx context.Context, r *gantryv1.TopicsRequest) (*
 }
 
 func (s *eventService) Changes(ctx context.Context, r *gantryv1.ChangesRequest) (*gantryv1.ChangesResponse, error) {
-	namespace := namespaceOr(r.Namespace)
-	if err := access.Require(ctx, access.View, namespace); err != nil {
+	namespace, err := s.api.viewed(ctx, r.Namespace)
+	if err != nil {
 		return nil, err
 	}
 	result, err := s.api.Events.Changes(ctx, event.Query{Namespace: namespace, Topic: r.Kind + "*", Service: r.Service, Since: events.Moment(r.Since), Until: events.Moment(r.Until),

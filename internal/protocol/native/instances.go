@@ -14,7 +14,6 @@ import (
 	"github.com/gantry-platform/gantry/internal/access"
 	"github.com/gantry-platform/gantry/internal/fault"
 	"github.com/gantry-platform/gantry/internal/instance"
-	"github.com/gantry-platform/gantry/internal/release"
 	gantryv1 "github.com/gantry-platform/gantry/sdk/api/gantry/v1"
 )
 
@@ -102,6 +101,9 @@ func (s *instanceService) Lookup(ctx context.Context, r *gantryv1.LookupRequest)
 	}
 	snapshot := s.api.Instances.Lookup(service)
 	if snapshot == nil {
+		if err := s.api.namespaceExists(service.Namespace); err != nil {
+			return nil, err
+		}
 		return nil, errUnknownService(service)
 	}
 	if !r.AvailableOnly && len(r.Labels) == 0 {
@@ -132,8 +134,9 @@ func (s *instanceService) Watch(ctx context.Context, r *gantryv1.WatchRequest, s
 	if n := len(r.Subscriptions); n == 0 || n > maxSubscriptions {
 		return fault.New(fault.Invalid, "request.bad_count", "%d subscriptions", n).At("subscriptions").Hinted("name 1 to %d services", maxSubscriptions)
 	}
-	subscriber := s.api.Instances.Subscribe()
+	subscriber := s.api.Instances.Subscribe(instance.Follower{Address: hostOnly(access.FromContext(ctx).Source), Protocol: protocolNative})
 	defer subscriber.Close()
+	rights := uses{}
 	for _, subscription := range r.Subscriptions {
 		service, err := named(ctx, subscription.Service, mayRead)
 		if err != nil {
@@ -142,14 +145,17 @@ func (s *instanceService) Watch(ctx context.Context, r *gantryv1.WatchRequest, s
 		if err := subscriber.Add(service, subscription.Revision); err != nil {
 			return err
 		}
+		rights[use{service.Namespace, mayRead}] = struct{}{}
 	}
+	waiting := wait(ctx, func() error { return rights.allowed(ctx) })
+	defer waiting.Close()
 	for {
-		frames, err := subscriber.Next(ctx)
+		frames, err := subscriber.Next(waiting)
 		if err != nil {
-			return err
+			return waiting.why(err)
 		}
-		if !access.FromContext(ctx).Active() {
-			return access.Require(ctx, mayRead, frames[0].Service.Namespace)
+		if err := rights.allowed(ctx); err != nil {
+			return err
 		}
 		for _, frame := range frames {
 			if err := stream.Send(encodedEvent(frame.Encoded)); err != nil {
@@ -162,7 +168,7 @@ func (s *instanceService) Watch(ctx context.Context, r *gantryv1.WatchRequest, s
 
 func (s *instanceService) ListServices(ctx context.Context, r *gantryv1.ListServicesRequest) (*gantryv1.ListServicesResponse, error) {
 	if r.Namespace != "" {
-		if err := access.Require(ctx, mayRead, r.Namespace); err != nil {
+		if _, err := s.api.may(ctx, mayRead, r.Namespace); err != nil {
 			return nil, err
 		}
 	}
@@ -195,6 +201,9 @@ func (s *instanceService) ListServices(ctx context.Context, r *gantryv1.ListServ
 func (s *instanceService) ListInstances(ctx context.Context, r *gantryv1.ListInstancesRequest) (*gantryv1.ListInstancesResponse, error) {
 	wanted, err := named(ctx, r.Service, mayRead)
 	if err != nil {
+		return nil, err
+	}
+	if err := s.api.namespaceExists(wanted.Namespace); err != nil {
 		return nil, err
 	}
 	services := []instance.Service{wanted}
@@ -264,7 +273,8 @@ func (s *instanceService) Drain(ctx context.Context, r *gantryv1.DrainRequest) (
 	if err != nil {
 		return nil, err
 	}
-	return &gantryv1.DrainResponse{Subscribers: uint32(result.Subscribers), Acknowledged: uint32(result.Acknowledged), Revision: result.Revision}, nil
+	return &gantryv1.DrainResponse{Subscribers: uint32(result.Subscribers), Acknowledged: uint32(result.Acknowledged), Revision: result.Revision,
+		Who: result.Who, MissingNodes: result.Missing}, nil
 }
 
 func (s *instanceService) ConfigureService(ctx context.Context, r *gantryv1.ConfigureServiceRequest) (*gantryv1.ConfigureServiceResponse, error) {
@@ -360,13 +370,4 @@ func (a *API) subjects(namespace string) []*gantryv1.Subject {
 		}
 	}
 	return all
-}
-
-// namespaceExists refuses documents in namespaces that nobody made.
-func (a *API) namespaceExists(ref release.Ref) error {
-	if a.Instances.HasNamespace(ref.Namespace) {
-		return nil
-	}
-	return fault.New(fault.NotFound, "namespace.unknown", "no namespace %q", ref.Namespace).At("namespace").
-		Hinted("make it with `gantry namespace create %s`", ref.Namespace)
 }

@@ -10,7 +10,6 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/gantry-platform/gantry/internal/access"
-	"github.com/gantry-platform/gantry/internal/fault"
 	"github.com/gantry-platform/gantry/internal/protocol/edge"
 	"github.com/gantry-platform/gantry/internal/signal/live"
 	gantryv1 "github.com/gantry-platform/gantry/sdk/api/gantry/v1"
@@ -19,20 +18,13 @@ import (
 // tickInterval is how often a stream says that it is alive.
 const tickInterval = 5 * time.Second
 
-// rightsInterval is how long a stream in which nothing moves outlives its right.
-const rightsInterval = time.Second
-
 type liveService struct{ api *API }
 
 // Watch implements the service. There is one goroutine a stream: a write to a slow reader holds it up, and what moves meanwhile coalesces in the room.
 func (s *liveService) Watch(ctx context.Context, r *gantryv1.LiveWatchRequest, stream *connect.ServerStream[gantryv1.LiveEvent]) error {
-	namespace := namespaceOr(r.Namespace)
-	if err := access.Require(ctx, access.View, namespace); err != nil {
+	namespace, err := s.api.viewed(ctx, r.Namespace)
+	if err != nil {
 		return err
-	}
-	if !s.api.Instances.HasNamespace(namespace) {
-		return fault.New(fault.NotFound, "namespace.unknown", "no namespace %q", namespace).At("namespace").
-			Hinted("make it with `gantry namespace create %s`", namespace)
 	}
 	watcher, err := s.api.Live.Watch(namespace)
 	if err != nil {
@@ -58,7 +50,7 @@ func (s *liveService) Watch(ctx context.Context, r *gantryv1.LiveWatchRequest, s
 			return err
 		}
 		if ctx.Err() != nil {
-			return fault.New(fault.Unavailable, "live.leaving", "the node is leaving").Hinted("open the stream again; another node goes on")
+			return errLeaving()
 		}
 		if err == nil {
 			err = sendNews(stream, news)

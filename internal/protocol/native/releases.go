@@ -2,14 +2,10 @@ package native
 
 import (
 	"context"
-	"slices"
-	"sort"
-	"strings"
 
 	"connectrpc.com/connect"
 
 	"github.com/gantry-platform/gantry/internal/access"
-	"github.com/gantry-platform/gantry/internal/fault"
 	"github.com/gantry-platform/gantry/internal/release"
 	gantryv1 "github.com/gantry-platform/gantry/sdk/api/gantry/v1"
 )
@@ -35,10 +31,7 @@ func released(document *gantryv1.Document, err error) (*gantryv1.ReleaseResponse
 
 func (s *releaseService) Publish(ctx context.Context, r *gantryv1.PublishRequest) (*gantryv1.PublishResponse, error) {
 	draft := draftOf(r)
-	if err := access.Require(ctx, access.Publish, draft.Ref.Namespace); err != nil {
-		return nil, err
-	}
-	if err := s.api.namespaceExists(draft.Ref); err != nil {
+	if _, err := s.api.may(ctx, access.Publish, draft.Ref.Namespace); err != nil {
 		return nil, err
 	}
 	published, err := s.api.Releases.Publish(ctx, draft)
@@ -78,7 +71,11 @@ func (s *releaseService) Delete(ctx context.Context, r *gantryv1.DeleteRequest) 
 }
 
 func (s *releaseService) Get(ctx context.Context, r *gantryv1.GetRequest) (*gantryv1.GetResponse, error) {
-	document, version, err := s.api.Releases.Get(ctx, release.RefOf(r.Ref), r.Version)
+	ref := release.RefOf(r.Ref)
+	if _, err := s.api.may(ctx, mayRead, ref.Namespace); err != nil {
+		return nil, err
+	}
+	document, version, err := s.api.Releases.Get(ctx, ref, r.Version)
 	if err != nil {
 		return nil, err
 	}
@@ -86,16 +83,29 @@ func (s *releaseService) Get(ctx context.Context, r *gantryv1.GetRequest) (*gant
 }
 
 func (s *releaseService) List(ctx context.Context, r *gantryv1.ListRequest) (*gantryv1.ListResponse, error) {
+	if r.Namespace != "" {
+		if _, err := s.api.viewed(ctx, r.Namespace); err != nil {
+			return nil, err
+		}
+	}
 	documents, next, err := s.api.Releases.List(ctx, release.ListQuery{Namespace: r.Namespace, Kind: r.Kind, Search: r.Search,
 		IncludeDeleted: r.IncludeDeleted, PageSize: int(r.PageSize), PageToken: r.PageToken})
 	if err != nil {
 		return nil, err
 	}
-	return &gantryv1.ListResponse{Documents: documents, NextPageToken: next}, nil
+	answer := &gantryv1.ListResponse{Documents: documents, NextPageToken: next}
+	if r.Applied {
+		answer.Applied, answer.MissingNodes = s.api.countApplied(ctx, documents)
+	}
+	return answer, nil
 }
 
 func (s *releaseService) History(ctx context.Context, r *gantryv1.HistoryRequest) (*gantryv1.HistoryResponse, error) {
-	document, versions, entries, err := s.api.Releases.History(ctx, release.RefOf(r.Ref), int(r.Limit))
+	ref := release.RefOf(r.Ref)
+	if _, err := s.api.viewed(ctx, ref.Namespace); err != nil {
+		return nil, err
+	}
+	document, versions, entries, err := s.api.Releases.History(ctx, ref, int(r.Limit))
 	if err != nil {
 		return nil, err
 	}
@@ -120,6 +130,9 @@ func (s *releaseService) Resolve(ctx context.Context, r *gantryv1.ResolveRequest
 
 func (s *releaseService) Preview(ctx context.Context, r *gantryv1.PreviewRequest) (*gantryv1.PreviewResponse, error) {
 	ref := release.RefOf(r.Ref)
+	if _, err := s.api.viewed(ctx, ref.Namespace); err != nil {
+		return nil, err
+	}
 	subjects := s.api.subjects(ref.Namespace)
 	chosen, err := s.api.Releases.Preview(ctx, ref, r.Cohort, func(yield func(release.Subject) bool) {
 		for _, subject := range subjects {
@@ -138,46 +151,6 @@ func (s *releaseService) Preview(ctx context.Context, r *gantryv1.PreviewRequest
 	return answer, nil
 }
 
-func (s *releaseService) Applied(ctx context.Context, r *gantryv1.AppliedRequest) (*gantryv1.AppliedResponse, error) {
-	ref := release.RefOf(r.Ref)
-	if err := access.Require(ctx, access.View|access.Serve, ref.Namespace); err != nil {
-		return nil, err
-	}
-	answer := &gantryv1.AppliedResponse{Reports: s.api.Releases.Applied(ref)}
-	if s.api.Peers != nil {
-		others, missing := s.api.Peers.Applied(ctx, ref.Proto())
-		answer.Reports = append(answer.Reports, others...)
-		answer.MissingNodes = missing
-		sort.SliceStable(answer.Reports, func(i, j int) bool {
-			return answer.Reports[i].GetSubject().GetInstanceId() < answer.Reports[j].GetSubject().GetInstanceId()
-		})
-	}
-	return answer, nil
-}
-
-func (s *releaseService) AppliedBy(ctx context.Context, r *gantryv1.AppliedByRequest) (*gantryv1.AppliedResponse, error) {
-	if r.GetService().GetService() == "" {
-		return nil, fault.New(fault.Invalid, "request.missing", "no service named").At("service")
-	}
-	if err := access.Require(ctx, access.View, namespaceOr(r.Service.GetNamespace())); err != nil {
-		return nil, err
-	}
-	answer := &gantryv1.AppliedResponse{Reports: s.api.Releases.AppliedBy(r.Service, r.Instance)}
-	if s.api.Peers != nil {
-		others, missing := s.api.Peers.AppliedBy(ctx, r.Service, r.Instance)
-		answer.Reports, answer.MissingNodes = append(answer.Reports, others...), missing
-	}
-	// A service may read documents of other namespaces than its own.
-	identity := access.FromContext(ctx)
-	answer.Reports = slices.DeleteFunc(answer.Reports, func(report *gantryv1.AppliedReport) bool {
-		return !identity.May(access.View, release.RefOf(report.Ref).Namespace)
-	})
-	slices.SortStableFunc(answer.Reports, func(x, y *gantryv1.AppliedReport) int {
-		return strings.Compare(x.GetSubject().GetInstanceId(), y.GetSubject().GetInstanceId())
-	})
-	return answer, nil
-}
-
 func (s *releaseService) ListKinds(ctx context.Context, _ *gantryv1.ListKindsRequest) (*gantryv1.ListKindsResponse, error) {
 	if !access.FromContext(ctx).Active() {
 		return nil, access.Require(ctx, access.View, release.DefaultNamespace)
@@ -190,13 +163,17 @@ func (s *releaseService) ListKinds(ctx context.Context, _ *gantryv1.ListKindsReq
 }
 
 func (s *releaseService) ListSchemas(ctx context.Context, r *gantryv1.ListSchemasRequest) (*gantryv1.ListSchemasResponse, error) {
-	schemas, err := s.api.Releases.Schemas(ctx, release.RefOf(r.Ref))
+	ref := release.RefOf(r.Ref)
+	if _, err := s.api.viewed(ctx, ref.Namespace); err != nil {
+		return nil, err
+	}
+	schemas, err := s.api.Releases.Schemas(ctx, ref)
 	if err != nil {
 		return nil, err
 	}
 	answer := &gantryv1.ListSchemasResponse{}
 	for _, schema := range schemas {
-		answer.Schemas = append(answer.Schemas, &gantryv1.DocumentSchema{Source: schema.Source, Schema: string(schema.JSON)})
+		answer.Schemas = append(answer.Schemas, &gantryv1.KindSchema{Source: schema.Source, Schema: string(schema.JSON)})
 	}
 	return answer, nil
 }
@@ -207,12 +184,22 @@ func (s *releaseService) Watch(ctx context.Context, r *gantryv1.WatchDocumentsRe
 		return err
 	}
 	defer watcher.Close()
-	if err := watcher.Add(refsOf(r.Refs)...); err != nil {
+	refs := refsOf(r.Refs)
+	if err := watcher.Add(refs...); err != nil {
 		return err
 	}
+	rights := uses{}
+	for _, ref := range refs {
+		rights[use{ref.Namespace, mayRead}] = struct{}{}
+	}
+	waiting := wait(ctx, func() error { return rights.allowed(ctx) })
+	defer waiting.Close()
 	for {
-		frames, err := watcher.Next(ctx)
+		frames, err := watcher.Next(waiting)
 		if err != nil {
+			return waiting.why(err)
+		}
+		if err := rights.allowed(ctx); err != nil {
 			return err
 		}
 		for _, frame := range frames {

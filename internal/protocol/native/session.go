@@ -68,6 +68,7 @@ type session struct {
 	slots       chan struct{}
 	mu          sync.Mutex
 	pending     map[pendingID]struct{}
+	rights      uses // what the session has asked for and got
 }
 
 type pendingID struct {
@@ -112,18 +113,18 @@ func (a *API) serveSession(stream grpc.BidiStreamingServer[gantryv1.ClientMessag
 		return err
 	}
 	s := &session{api: a, ctx: ctx, cancel: cancel, subject: hello.GetSubject(), instances: a.Instances.OpenSession(instance.SessionOptions{}),
-		subscriber: a.Instances.Subscribe(), outgoing: make(chan *gantryv1.ServerMessage, outgoingMessages),
-		slots: make(chan struct{}, registersInFlight), pending: map[pendingID]struct{}{}, opened: time.Now()}
+		outgoing: make(chan *gantryv1.ServerMessage, outgoingMessages),
+		slots:    make(chan struct{}, registersInFlight), pending: map[pendingID]struct{}{}, rights: uses{}, opened: time.Now()}
 	if s.subject == nil {
 		s.subject = &gantryv1.Subject{}
 	}
 	if err := checkSubject(s.subject); err != nil {
-		s.subscriber.Close()
 		return err
 	}
 	if s.subject.Address == "" {
 		s.subject.Address = hostOf(ctx)
 	}
+	s.subscriber = a.Instances.Subscribe(followerOf(s.subject))
 	if s.watcher, err = a.Releases.Watch(ctx, release.SubjectOf(s.subject)); err != nil {
 		s.subscriber.Close()
 		return err
@@ -153,7 +154,7 @@ func (a *API) identifyStream(ctx context.Context) (context.Context, error) {
 	return a.identify(ctx, authorization, hostOf(ctx))
 }
 
-// watchTime returns when the stream has ended, or has been silent for too long.
+// watchTime returns when the stream has ended, has been silent for too long, or has lost a right that it lives by.
 func (s *session) watchTime() error {
 	ticker := time.NewTicker(pingInterval)
 	defer ticker.Stop()
@@ -163,10 +164,34 @@ func (s *session) watchTime() error {
 			if time.Since(s.opened)-time.Duration(s.heard.Load()) > silenceLimit {
 				return fault.New(fault.DeadlineExceeded, "session.silent", "nothing was heard for %v", silenceLimit).Hinted("send a ping every %v", pingInterval)
 			}
+			if err := s.allowed(); err != nil {
+				return err
+			}
 		case <-s.ctx.Done():
 			return streamEnd(s.ctx)
 		}
 	}
+}
+
+// lives notes a right that the session lives by from now on.
+func (s *session) lives(right access.Permission, namespace string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rights[use{namespace, right}] = struct{}{}
+}
+
+// allowed says whether the session still may what it does. A session without a right that it had ends whole: what it registered then goes with its ttl, and its
+// client opens another one, and is told what it may not.
+func (s *session) allowed() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.rights.allowed(s.ctx); err != nil {
+		return err
+	}
+	if !access.FromContext(s.ctx).Active() {
+		return access.Require(s.ctx, mayRead, instance.Default)
+	}
+	return nil
 }
 
 // receive acts on a message, unless the session has ended.
@@ -205,7 +230,7 @@ func (s *session) act(message *gantryv1.ClientMessage) error {
 	case *gantryv1.ClientMessage_Acknowledge:
 		s.subscriber.Acknowledge(instance.ServiceOf(m.Acknowledge.Service).Normal(), m.Acknowledge.Revision)
 	case *gantryv1.ClientMessage_WatchDocuments:
-		s.reply(id, nil, s.watcher.Add(refsOf(m.WatchDocuments.Refs)...))
+		s.reply(id, nil, s.watch(refsOf(m.WatchDocuments.Refs)))
 	case *gantryv1.ClientMessage_UnwatchDocuments:
 		s.watcher.Remove(refsOf(m.UnwatchDocuments.Refs)...)
 		s.reply(id, nil, nil)
@@ -231,6 +256,7 @@ func (s *session) register(id uint64, r *gantryv1.Register) {
 			s.reply(id, nil, err)
 			return
 		}
+		s.lives(mayServe, service.Namespace)
 		registrations[i] = instance.Registration{Service: service, Instance: request.Instance}
 		keys[i] = pendingID{service, request.Instance.GetId()}
 	}
@@ -313,12 +339,13 @@ func (s *session) setStatus(id uint64, r *gantryv1.SetStatus) {
 	}
 	reply := &gantryv1.Reply{}
 	if wait := r.Wait.AsDuration(); r.Status == gantryv1.Status_STATUS_DRAINING && wait > 0 {
-		subscribers, acknowledged, err := s.api.Instances.AwaitAllAcknowledged(s.ctx, service, revision, min(wait, instance.MaxDrainWait))
+		following, err := s.api.Instances.AwaitAllAcknowledged(s.ctx, service, revision, min(wait, instance.MaxDrainWait))
 		if err != nil {
 			s.reply(id, nil, err)
 			return
 		}
-		reply.Drained = &gantryv1.DrainResponse{Subscribers: uint32(subscribers), Acknowledged: uint32(acknowledged), Revision: revision}
+		// Whom they are is for people: a service that stops has no use for it.
+		reply.Drained = &gantryv1.DrainResponse{Subscribers: uint32(following.Subscribers), Acknowledged: uint32(following.Acknowledged), Revision: revision, MissingNodes: following.Missing}
 	}
 	s.reply(id, reply, nil)
 }
@@ -332,6 +359,17 @@ func (s *session) subscribe(r *gantryv1.Subscribe) error {
 		if err := s.subscriber.Add(service, subscription.Revision); err != nil {
 			return err
 		}
+		s.lives(mayRead, service.Namespace)
+	}
+	return nil
+}
+
+func (s *session) watch(refs []release.Ref) error {
+	if err := s.watcher.Add(refs...); err != nil {
+		return err
+	}
+	for _, ref := range refs {
+		s.lives(mayRead, ref.Namespace)
 	}
 	return nil
 }

@@ -6,7 +6,6 @@ import (
 
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	"github.com/gantry-platform/gantry/internal/access"
 	"github.com/gantry-platform/gantry/internal/fault"
 	"github.com/gantry-platform/gantry/internal/signal/red"
 	gantryv1 "github.com/gantry-platform/gantry/sdk/api/gantry/v1"
@@ -30,14 +29,6 @@ const (
 	defaultErrors    = 50
 	mostListed       = 1000
 )
-
-// viewed names the namespace of a question, and asks whether the caller may look into it.
-func viewed(ctx context.Context, namespace string) (string, error) {
-	if namespace == "" {
-		namespace = "default"
-	}
-	return namespace, access.Require(ctx, access.View, namespace)
-}
 
 func bounds(t *gantryv1.TimeSpan) (since, until time.Time) {
 	if t.GetSince() != nil {
@@ -71,7 +62,7 @@ func listed(asked, byDefault uint32) (int, error) {
 }
 
 func (s *topologyService) Topology(ctx context.Context, r *gantryv1.TopologyRequest) (*gantryv1.TopologyResponse, error) {
-	namespace, err := viewed(ctx, r.Namespace)
+	namespace, err := s.api.viewed(ctx, r.Namespace)
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +89,7 @@ func (s *topologyService) Topology(ctx context.Context, r *gantryv1.TopologyRequ
 }
 
 func (s *topologyService) ServiceFigures(ctx context.Context, r *gantryv1.ServiceFiguresRequest) (*gantryv1.ServiceFiguresResponse, error) {
-	namespace, err := viewed(ctx, r.Namespace)
+	namespace, err := s.api.viewed(ctx, r.Namespace)
 	if err != nil {
 		return nil, err
 	}
@@ -124,7 +115,7 @@ func (s *topologyService) ServiceFigures(ctx context.Context, r *gantryv1.Servic
 }
 
 func (s *topologyService) EndpointFigures(ctx context.Context, r *gantryv1.EndpointFiguresRequest) (*gantryv1.EndpointFiguresResponse, error) {
-	namespace, err := viewed(ctx, r.Namespace)
+	namespace, err := s.api.viewed(ctx, r.Namespace)
 	if err != nil {
 		return nil, err
 	}
@@ -155,7 +146,7 @@ func (s *topologyService) EndpointFigures(ctx context.Context, r *gantryv1.Endpo
 }
 
 func (s *topologyService) InstanceFigures(ctx context.Context, r *gantryv1.InstanceFiguresRequest) (*gantryv1.InstanceFiguresResponse, error) {
-	namespace, err := viewed(ctx, r.Namespace)
+	namespace, err := s.api.viewed(ctx, r.Namespace)
 	if err != nil {
 		return nil, err
 	}
@@ -173,7 +164,7 @@ func (s *topologyService) InstanceFigures(ctx context.Context, r *gantryv1.Insta
 }
 
 func (s *topologyService) RankErrors(ctx context.Context, r *gantryv1.RankErrorsRequest) (*gantryv1.RankErrorsResponse, error) {
-	namespace, err := viewed(ctx, r.Namespace)
+	namespace, err := s.api.viewed(ctx, r.Namespace)
 	if err != nil {
 		return nil, err
 	}

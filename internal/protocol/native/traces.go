@@ -12,7 +12,7 @@ import (
 type traceService struct{ api *API }
 
 func (s *traceService) SearchTraces(ctx context.Context, r *gantryv1.SearchTracesRequest) (*gantryv1.SearchTracesResponse, error) {
-	namespace, err := viewed(ctx, r.Namespace)
+	namespace, err := s.api.viewed(ctx, r.Namespace)
 	if err != nil {
 		return nil, err
 	}
@@ -28,7 +28,7 @@ func (s *traceService) SearchTraces(ctx context.Context, r *gantryv1.SearchTrace
 }
 
 func (s *traceService) GetTrace(ctx context.Context, r *gantryv1.GetTraceRequest) (*gantryv1.GetTraceResponse, error) {
-	namespace, err := viewed(ctx, r.Namespace)
+	namespace, err := s.api.viewed(ctx, r.Namespace)
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +48,7 @@ func (s *traceService) GetTrace(ctx context.Context, r *gantryv1.GetTraceRequest
 }
 
 func (s *traceService) ListTraceNames(ctx context.Context, r *gantryv1.ListTraceNamesRequest) (*gantryv1.ListTraceNamesResponse, error) {
-	namespace, err := viewed(ctx, r.Namespace)
+	namespace, err := s.api.viewed(ctx, r.Namespace)
 	if err != nil {
 		return nil, err
 	}
@@ -67,4 +67,16 @@ func (s *traceService) ListTraceNames(ctx context.Context, r *gantryv1.ListTrace
 		return nil, err
 	}
 	return &gantryv1.ListTraceNamesResponse{Names: names}, nil
+}
+
+func (s *traceService) ListTraceAttributes(ctx context.Context, r *gantryv1.ListTraceAttributesRequest) (*gantryv1.ListTraceAttributesResponse, error) {
+	namespace, err := s.api.viewed(ctx, r.Namespace)
+	if err != nil {
+		return nil, err
+	}
+	found, err := s.api.Traces.Attributes(ctx, spans.AttributeQueryOf(namespace, r))
+	if err != nil {
+		return nil, err
+	}
+	return spans.FromAttributes(found), nil
 }

@@ -16,7 +16,6 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/gantry-platform/gantry/internal/fault"
 	"github.com/gantry-platform/gantry/internal/instance"
@@ -189,21 +188,6 @@ func (c *Client) Beats(ctx context.Context, nodeID string, beats []instance.Serv
 	return nil, fault.New(fault.Unavailable, "cluster.node_gone", "the node %s is not there any more", nodeID)
 }
 
-// AwaitAcknowledged implements instance.Peers.
-func (c *Client) AwaitAcknowledged(ctx context.Context, service instance.Service, revision int64, wait time.Duration) (subscribers, acknowledged int, err error) {
-	answers, missing := each(ctx, c, wait+callTimeout, func(ctx context.Context, client peerv1.PeerServiceClient) (*peerv1.AwaitAcknowledgedResponse, error) {
-		return client.AwaitAcknowledged(ctx, &peerv1.AwaitAcknowledgedRequest{Service: service.Ref(), Revision: revision, Wait: durationpb.New(wait)})
-	})
-	for _, answer := range answers {
-		subscribers += int(answer.Subscribers)
-		acknowledged += int(answer.Acknowledged)
-	}
-	if len(missing) > 0 {
-		err = fault.New(fault.Unavailable, "cluster.node_silent", "nodes did not answer: %v", missing)
-	}
-	return subscribers, acknowledged, err
-}
-
 // Applied implements native.Peers.
 func (c *Client) Applied(ctx context.Context, ref *gantryv1.DocumentRef) (reports []*gantryv1.AppliedReport, missing []string) {
 	return c.applied(ctx, &peerv1.AppliedRequest{Ref: ref})
@@ -222,6 +206,28 @@ func (c *Client) applied(ctx context.Context, r *peerv1.AppliedRequest) (reports
 		reports = append(reports, answer.Reports...)
 	}
 	return reports, missing
+}
+
+// CountApplied implements native.Peers.
+func (c *Client) CountApplied(ctx context.Context, refs []*gantryv1.DocumentRef) (counts []*gantryv1.AppliedSummary, missing []string) {
+	answers, missing := each(ctx, c, callTimeout, func(ctx context.Context, client peerv1.PeerServiceClient) (*peerv1.CountAppliedResponse, error) {
+		answer, err := client.CountApplied(ctx, &peerv1.CountAppliedRequest{Refs: refs})
+		if err == nil && len(answer.Applied) != len(refs) {
+			err = fmt.Errorf("peer: %d answers about %d documents", len(answer.Applied), len(refs))
+		}
+		return answer, err
+	})
+	counts = make([]*gantryv1.AppliedSummary, len(refs))
+	for i := range counts {
+		counts[i] = &gantryv1.AppliedSummary{}
+		for _, answer := range answers {
+			one := answer.Applied[i]
+			counts[i].Instances += one.GetInstances()
+			counts[i].Current += one.GetCurrent()
+			counts[i].Failed += one.GetFailed()
+		}
+	}
+	return counts, missing
 }
 
 // Describe implements native.Peers.

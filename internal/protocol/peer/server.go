@@ -38,9 +38,6 @@ type Service struct {
 	Token string
 }
 
-// maxWait bounds how long another node may let this one wait.
-const maxWait = instance.MaxDrainWait + 5*time.Second
-
 // NewServer makes the gRPC server for other nodes.
 func NewServer(service *Service, traces *TraceService, figures *FiguresService, events *EventService, config *tls.Config) *grpc.Server {
 	server := grpc.NewServer(grpc.Creds(credentials.NewTLS(config)), grpc.MaxRecvMsgSize(ingest.MaxRequest+64<<10),
@@ -84,17 +81,6 @@ func (s *Service) Beats(_ context.Context, r *peerv1.BeatsRequest) (*peerv1.Beat
 	return answer, nil
 }
 
-// AwaitAcknowledged implements the service.
-func (s *Service) AwaitAcknowledged(ctx context.Context, r *peerv1.AwaitAcknowledgedRequest) (*peerv1.AwaitAcknowledgedResponse, error) {
-	if !s.Started() {
-		return nil, errStarting
-	}
-	ctx, cancel := context.WithTimeout(ctx, min(max(r.Wait.AsDuration(), 0), maxWait))
-	defer cancel()
-	subscribers, acknowledged := s.Instances.AwaitAcknowledged(ctx, instance.ServiceOf(r.Service), r.Revision)
-	return &peerv1.AwaitAcknowledgedResponse{Subscribers: uint32(subscribers), Acknowledged: uint32(acknowledged)}, nil
-}
-
 // Applied implements the service.
 func (s *Service) Applied(_ context.Context, r *peerv1.AppliedRequest) (*peerv1.AppliedResponse, error) {
 	if !s.Started() {
@@ -110,6 +96,21 @@ func (s *Service) Applied(_ context.Context, r *peerv1.AppliedRequest) (*peerv1.
 		report.Node = s.Store.Self().ID
 	}
 	return answer, nil
+}
+
+// CountApplied implements the service.
+func (s *Service) CountApplied(_ context.Context, r *peerv1.CountAppliedRequest) (*peerv1.CountAppliedResponse, error) {
+	if !s.Started() {
+		return nil, errStarting
+	}
+	if len(r.Refs) > release.MaxPage {
+		return nil, status.Errorf(codes.InvalidArgument, "%d documents, at most %d", len(r.Refs), release.MaxPage)
+	}
+	refs := make([]release.Ref, len(r.Refs))
+	for i, ref := range r.Refs {
+		refs[i] = release.RefOf(ref)
+	}
+	return &peerv1.CountAppliedResponse{Applied: s.Releases.CountApplied(refs)}, nil
 }
 
 // Describe implements the service.

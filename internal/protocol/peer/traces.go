@@ -196,6 +196,30 @@ func (r *traceReader) names(ctx context.Context, request *gantryv1.ListTraceName
 	return answer.Names, nil
 }
 
+// ListTraceAttributes implements the service.
+func (s *TraceService) ListTraceAttributes(ctx context.Context, r *gantryv1.ListTraceAttributesRequest) (*gantryv1.ListTraceAttributesResponse, error) {
+	found, err := s.Traces.Attributes(ctx, spans.AttributeQueryOf(r.Namespace, r))
+	if err != nil {
+		return nil, wireError(err)
+	}
+	return spans.FromAttributes(found), nil
+}
+
+func (r *traceReader) Attributes(ctx context.Context, q signal.AttributeQuery) (signal.AttributeResult, error) {
+	client, err := r.client.traces(r.address)
+	if err != nil {
+		return signal.AttributeResult{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	answer, err := client.ListTraceAttributes(ctx, &gantryv1.ListTraceAttributesRequest{Namespace: q.Namespace, Service: q.Service, Key: q.Key, Prefix: q.Prefix,
+		Since: bound(q.Within.Since), Until: bound(q.Within.Until), Limit: uint32(q.Limit)})
+	if err != nil {
+		return signal.AttributeResult{}, err
+	}
+	return spans.ToAttributes(answer), nil
+}
+
 func bound(t time.Time) *timestamppb.Timestamp {
 	if t.IsZero() {
 		return nil

@@ -126,6 +126,62 @@ func (s *Store) Endpoints(ctx context.Context, namespace, service string, kind s
 	return s.names(ctx, q)
 }
 
+// attributeSpans bounds the spans that a look at attributes counts.
+const attributeSpans = 20_000
+
+// Attributes implements [signal.TraceReader].
+func (s *Store) Attributes(ctx context.Context, q signal.AttributeQuery) (signal.AttributeResult, error) {
+	var out signal.AttributeResult
+	if err := q.Complete(); err != nil {
+		return out, err
+	}
+	answer, err := s.ask(ctx, attributesOf(&q), readTime)
+	if err != nil {
+		return out, s.failed(ctx, err)
+	}
+	for answer.more() {
+		found := signal.AttributeCount{Text: answer.text(), Spans: int(answer.int64())}
+		out.Spans = int(answer.int64())
+		out.Attributes = append(out.Attributes, found)
+	}
+	if answer.err != nil {
+		return out, s.failed(ctx, answer.err)
+	}
+	out.Truncated = len(out.Attributes) > q.Limit || out.Spans == attributeSpans
+	out.Attributes = out.Attributes[:min(len(out.Attributes), q.Limit)]
+	return out, nil
+}
+
+// attributesOf counts texts over the spans that arrived last; each row says how many spans those are.
+func attributesOf(q *signal.AttributeQuery) *statement {
+	of := "arrayDistinct(arrayConcat(attribute_keys, resource_keys))"
+	out := newStatement("WITH looked AS (SELECT ")
+	if q.Key == "" {
+		out.add(of)
+	} else {
+		out.add("arrayDistinct(arrayConcat(arrayFilter((v, k) -> k = ").text(q.Key).add(", attribute_values, attribute_keys), arrayFilter((v, k) -> k = ").text(q.Key).
+			add(", resource_values, resource_keys)))")
+	}
+	out.add(" AS texts FROM gantry_spans WHERE namespace = ").text(q.Namespace)
+	if q.Service != "" {
+		out.add(" AND service = ").text(q.Service)
+	}
+	if !q.Within.Since.IsZero() {
+		since := max(0, nanoseconds(q.Within.Since))
+		out.add(" AND start >= ").time(since).add(" AND arrived >= toDateTime(").number(max(0, since/int64(time.Second)-int64(skew/time.Second))).add(", 'UTC')")
+	}
+	if !q.Within.Until.IsZero() {
+		out.add(" AND start <= ").time(nanoseconds(q.Within.Until))
+	}
+	out.add(fmt.Sprintf(" ORDER BY arrived DESC LIMIT %d)", attributeSpans))
+	out.add(" SELECT toString(arrayJoin(texts)) AS found, toInt64(count()) AS spans, toInt64((SELECT count() FROM looked)) FROM looked WHERE 1")
+	out.add(fmt.Sprintf(" GROUP BY found HAVING length(found) BETWEEN 1 AND %d", signal.MaxAttributeText))
+	if q.Prefix != "" {
+		out.add(" AND startsWith(lowerUTF8(found), lowerUTF8(").text(q.Prefix).add("))")
+	}
+	return out.add(fmt.Sprintf(" ORDER BY spans DESC, found LIMIT %d FORMAT RowBinary", q.Limit+1))
+}
+
 func (s *Store) names(ctx context.Context, q *statement) ([]string, error) {
 	answer, err := s.ask(ctx, q.add(fmt.Sprintf(" ORDER BY found LIMIT %d FORMAT RowBinary", maxNames)), readTime)
 	if err != nil {

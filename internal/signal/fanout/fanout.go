@@ -92,6 +92,30 @@ func (r *Reader) Endpoints(ctx context.Context, namespace, service string, kind 
 	})
 }
 
+// Attributes implements [signal.TraceReader].
+func (r *Reader) Attributes(ctx context.Context, q signal.AttributeQuery) (signal.AttributeResult, error) {
+	if err := q.Complete(); err != nil {
+		return signal.AttributeResult{}, err
+	}
+	answers, missing, err := all(ctx, r, func(ctx context.Context, one signal.TraceReader) (signal.AttributeResult, error) {
+		return one.Attributes(ctx, q)
+	})
+	out := signal.AttributeResult{Partial: missing}
+	counts := map[string]int{}
+	for _, a := range answers {
+		out.Spans += a.Spans
+		out.Partial = append(out.Partial, a.Partial...)
+		out.Truncated = out.Truncated || a.Truncated
+		for _, found := range a.Attributes {
+			counts[found.Text] += found.Spans
+		}
+	}
+	var cut bool
+	out.Attributes, cut = signal.CountAttributes(counts, q.Limit)
+	out.Truncated = out.Truncated || cut
+	return out, err
+}
+
 func (r *Reader) union(ctx context.Context, f func(context.Context, signal.TraceReader) ([]string, error)) ([]string, error) {
 	answers, _, err := all(ctx, r, f)
 	var names []string

@@ -333,6 +333,10 @@ func TestDamagedBlock(t *testing.T) {
 			if err != nil || len(found.Partial) == 0 || len(found.Traces) != 1 {
 				t.Errorf("%d traces, partial %v, %v", len(found.Traces), found.Partial, err)
 			}
+			listed, err := s.Attributes(t.Context(), signal.AttributeQuery{Namespace: "default"})
+			if err != nil || len(listed.Partial) != 1 || listed.Spans != len(good.Spans) {
+				t.Errorf("attributes of %d spans, partial %v, %v", listed.Spans, listed.Partial, err)
+			}
 		})
 	}
 }

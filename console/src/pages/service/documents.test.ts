@@ -1,6 +1,6 @@
 import { create } from '@bufbuild/protobuf'
 import { expect, test } from 'vitest'
-import { DocumentSchema$ as DocumentSchema } from '@/api/gen/gantry/v1/release_pb'
+import { DocumentSchema } from '@/api/gen/gantry/v1/release_pb'
 import { likeliest, namedLike, stateOfReport, versionsOf } from './documents'
 
 test('a document is named like a service when its name begins with it and goes on with something else', () => {

@@ -74,7 +74,7 @@ func (x SeriesMatcher_Type) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use SeriesMatcher_Type.Descriptor instead.
 func (SeriesMatcher_Type) EnumDescriptor() ([]byte, []int) {
-	return file_gantry_peer_v1_peer_proto_rawDescGZIP(), []int{10, 0}
+	return file_gantry_peer_v1_peer_proto_rawDescGZIP(), []int{14, 0}
 }
 
 type JoinRequest struct {
@@ -280,10 +280,12 @@ func (x *BeatsResponse) GetAnswers() []*v1.BeatResponse {
 }
 
 type AwaitAcknowledgedRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Service       *v1.ServiceRef         `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
-	Revision      int64                  `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
-	Wait          *durationpb.Duration   `protobuf:"bytes,3,opt,name=wait,proto3" json:"wait,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Service  *v1.ServiceRef         `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
+	Revision int64                  `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	Wait     *durationpb.Duration   `protobuf:"bytes,3,opt,name=wait,proto3" json:"wait,omitempty"`
+	// How many subscribers are named.
+	Limit         uint32 `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -339,10 +341,18 @@ func (x *AwaitAcknowledgedRequest) GetWait() *durationpb.Duration {
 	return nil
 }
 
+func (x *AwaitAcknowledgedRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
 type AwaitAcknowledgedResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Subscribers   uint32                 `protobuf:"varint,1,opt,name=subscribers,proto3" json:"subscribers,omitempty"`
 	Acknowledged  uint32                 `protobuf:"varint,2,opt,name=acknowledged,proto3" json:"acknowledged,omitempty"`
+	Who           []*v1.Subscriber       `protobuf:"bytes,3,rep,name=who,proto3" json:"who,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -391,6 +401,224 @@ func (x *AwaitAcknowledgedResponse) GetAcknowledged() uint32 {
 	return 0
 }
 
+func (x *AwaitAcknowledgedResponse) GetWho() []*v1.Subscriber {
+	if x != nil {
+		return x.Who
+	}
+	return nil
+}
+
+type ListSubscribersRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Service *v1.ServiceRef         `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
+	// What is to be acknowledged.
+	Revision      int64  `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	Limit         uint32 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSubscribersRequest) Reset() {
+	*x = ListSubscribersRequest{}
+	mi := &file_gantry_peer_v1_peer_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSubscribersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSubscribersRequest) ProtoMessage() {}
+
+func (x *ListSubscribersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_peer_v1_peer_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSubscribersRequest.ProtoReflect.Descriptor instead.
+func (*ListSubscribersRequest) Descriptor() ([]byte, []int) {
+	return file_gantry_peer_v1_peer_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ListSubscribersRequest) GetService() *v1.ServiceRef {
+	if x != nil {
+		return x.Service
+	}
+	return nil
+}
+
+func (x *ListSubscribersRequest) GetRevision() int64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *ListSubscribersRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+type ListSubscribersResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Subscribers   uint32                 `protobuf:"varint,1,opt,name=subscribers,proto3" json:"subscribers,omitempty"`
+	Acknowledged  uint32                 `protobuf:"varint,2,opt,name=acknowledged,proto3" json:"acknowledged,omitempty"`
+	Who           []*v1.Subscriber       `protobuf:"bytes,3,rep,name=who,proto3" json:"who,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSubscribersResponse) Reset() {
+	*x = ListSubscribersResponse{}
+	mi := &file_gantry_peer_v1_peer_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSubscribersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSubscribersResponse) ProtoMessage() {}
+
+func (x *ListSubscribersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_peer_v1_peer_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSubscribersResponse.ProtoReflect.Descriptor instead.
+func (*ListSubscribersResponse) Descriptor() ([]byte, []int) {
+	return file_gantry_peer_v1_peer_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ListSubscribersResponse) GetSubscribers() uint32 {
+	if x != nil {
+		return x.Subscribers
+	}
+	return 0
+}
+
+func (x *ListSubscribersResponse) GetAcknowledged() uint32 {
+	if x != nil {
+		return x.Acknowledged
+	}
+	return 0
+}
+
+func (x *ListSubscribersResponse) GetWho() []*v1.Subscriber {
+	if x != nil {
+		return x.Who
+	}
+	return nil
+}
+
+type CountAppliedRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most 1000.
+	Refs          []*v1.DocumentRef `protobuf:"bytes,1,rep,name=refs,proto3" json:"refs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CountAppliedRequest) Reset() {
+	*x = CountAppliedRequest{}
+	mi := &file_gantry_peer_v1_peer_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CountAppliedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CountAppliedRequest) ProtoMessage() {}
+
+func (x *CountAppliedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_peer_v1_peer_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CountAppliedRequest.ProtoReflect.Descriptor instead.
+func (*CountAppliedRequest) Descriptor() ([]byte, []int) {
+	return file_gantry_peer_v1_peer_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *CountAppliedRequest) GetRefs() []*v1.DocumentRef {
+	if x != nil {
+		return x.Refs
+	}
+	return nil
+}
+
+type CountAppliedResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One a document, in order.
+	Applied       []*v1.AppliedSummary `protobuf:"bytes,1,rep,name=applied,proto3" json:"applied,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CountAppliedResponse) Reset() {
+	*x = CountAppliedResponse{}
+	mi := &file_gantry_peer_v1_peer_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CountAppliedResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CountAppliedResponse) ProtoMessage() {}
+
+func (x *CountAppliedResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_peer_v1_peer_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CountAppliedResponse.ProtoReflect.Descriptor instead.
+func (*CountAppliedResponse) Descriptor() ([]byte, []int) {
+	return file_gantry_peer_v1_peer_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *CountAppliedResponse) GetApplied() []*v1.AppliedSummary {
+	if x != nil {
+		return x.Applied
+	}
+	return nil
+}
+
 type AppliedRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// A document, or else a service or one of its instances.
@@ -403,7 +631,7 @@ type AppliedRequest struct {
 
 func (x *AppliedRequest) Reset() {
 	*x = AppliedRequest{}
-	mi := &file_gantry_peer_v1_peer_proto_msgTypes[6]
+	mi := &file_gantry_peer_v1_peer_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -415,7 +643,7 @@ func (x *AppliedRequest) String() string {
 func (*AppliedRequest) ProtoMessage() {}
 
 func (x *AppliedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_peer_v1_peer_proto_msgTypes[6]
+	mi := &file_gantry_peer_v1_peer_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -428,7 +656,7 @@ func (x *AppliedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppliedRequest.ProtoReflect.Descriptor instead.
 func (*AppliedRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_peer_v1_peer_proto_rawDescGZIP(), []int{6}
+	return file_gantry_peer_v1_peer_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *AppliedRequest) GetRef() *v1.DocumentRef {
@@ -461,7 +689,7 @@ type AppliedResponse struct {
 
 func (x *AppliedResponse) Reset() {
 	*x = AppliedResponse{}
-	mi := &file_gantry_peer_v1_peer_proto_msgTypes[7]
+	mi := &file_gantry_peer_v1_peer_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -473,7 +701,7 @@ func (x *AppliedResponse) String() string {
 func (*AppliedResponse) ProtoMessage() {}
 
 func (x *AppliedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_peer_v1_peer_proto_msgTypes[7]
+	mi := &file_gantry_peer_v1_peer_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -486,7 +714,7 @@ func (x *AppliedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppliedResponse.ProtoReflect.Descriptor instead.
 func (*AppliedResponse) Descriptor() ([]byte, []int) {
-	return file_gantry_peer_v1_peer_proto_rawDescGZIP(), []int{7}
+	return file_gantry_peer_v1_peer_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *AppliedResponse) GetReports() []*v1.AppliedReport {
@@ -504,7 +732,7 @@ type DescribeRequest struct {
 
 func (x *DescribeRequest) Reset() {
 	*x = DescribeRequest{}
-	mi := &file_gantry_peer_v1_peer_proto_msgTypes[8]
+	mi := &file_gantry_peer_v1_peer_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -516,7 +744,7 @@ func (x *DescribeRequest) String() string {
 func (*DescribeRequest) ProtoMessage() {}
 
 func (x *DescribeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_peer_v1_peer_proto_msgTypes[8]
+	mi := &file_gantry_peer_v1_peer_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -529,7 +757,7 @@ func (x *DescribeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DescribeRequest.ProtoReflect.Descriptor instead.
 func (*DescribeRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_peer_v1_peer_proto_rawDescGZIP(), []int{8}
+	return file_gantry_peer_v1_peer_proto_rawDescGZIP(), []int{12}
 }
 
 type DescribeResponse struct {
@@ -541,7 +769,7 @@ type DescribeResponse struct {
 
 func (x *DescribeResponse) Reset() {
 	*x = DescribeResponse{}
-	mi := &file_gantry_peer_v1_peer_proto_msgTypes[9]
+	mi := &file_gantry_peer_v1_peer_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -553,7 +781,7 @@ func (x *DescribeResponse) String() string {
 func (*DescribeResponse) ProtoMessage() {}
 
 func (x *DescribeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_peer_v1_peer_proto_msgTypes[9]
+	mi := &file_gantry_peer_v1_peer_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -566,7 +794,7 @@ func (x *DescribeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DescribeResponse.ProtoReflect.Descriptor instead.
 func (*DescribeResponse) Descriptor() ([]byte, []int) {
-	return file_gantry_peer_v1_peer_proto_rawDescGZIP(), []int{9}
+	return file_gantry_peer_v1_peer_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *DescribeResponse) GetNode() *v1.Node {
@@ -588,7 +816,7 @@ type SeriesMatcher struct {
 
 func (x *SeriesMatcher) Reset() {
 	*x = SeriesMatcher{}
-	mi := &file_gantry_peer_v1_peer_proto_msgTypes[10]
+	mi := &file_gantry_peer_v1_peer_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -600,7 +828,7 @@ func (x *SeriesMatcher) String() string {
 func (*SeriesMatcher) ProtoMessage() {}
 
 func (x *SeriesMatcher) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_peer_v1_peer_proto_msgTypes[10]
+	mi := &file_gantry_peer_v1_peer_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -613,7 +841,7 @@ func (x *SeriesMatcher) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SeriesMatcher.ProtoReflect.Descriptor instead.
 func (*SeriesMatcher) Descriptor() ([]byte, []int) {
-	return file_gantry_peer_v1_peer_proto_rawDescGZIP(), []int{10}
+	return file_gantry_peer_v1_peer_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *SeriesMatcher) GetType() SeriesMatcher_Type {
@@ -653,7 +881,7 @@ type SeriesSelection struct {
 
 func (x *SeriesSelection) Reset() {
 	*x = SeriesSelection{}
-	mi := &file_gantry_peer_v1_peer_proto_msgTypes[11]
+	mi := &file_gantry_peer_v1_peer_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -665,7 +893,7 @@ func (x *SeriesSelection) String() string {
 func (*SeriesSelection) ProtoMessage() {}
 
 func (x *SeriesSelection) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_peer_v1_peer_proto_msgTypes[11]
+	mi := &file_gantry_peer_v1_peer_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -678,7 +906,7 @@ func (x *SeriesSelection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SeriesSelection.ProtoReflect.Descriptor instead.
 func (*SeriesSelection) Descriptor() ([]byte, []int) {
-	return file_gantry_peer_v1_peer_proto_rawDescGZIP(), []int{11}
+	return file_gantry_peer_v1_peer_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *SeriesSelection) GetNamespace() string {
@@ -725,7 +953,7 @@ type SelectSeriesRequest struct {
 
 func (x *SelectSeriesRequest) Reset() {
 	*x = SelectSeriesRequest{}
-	mi := &file_gantry_peer_v1_peer_proto_msgTypes[12]
+	mi := &file_gantry_peer_v1_peer_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -737,7 +965,7 @@ func (x *SelectSeriesRequest) String() string {
 func (*SelectSeriesRequest) ProtoMessage() {}
 
 func (x *SelectSeriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_peer_v1_peer_proto_msgTypes[12]
+	mi := &file_gantry_peer_v1_peer_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -750,7 +978,7 @@ func (x *SelectSeriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SelectSeriesRequest.ProtoReflect.Descriptor instead.
 func (*SelectSeriesRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_peer_v1_peer_proto_rawDescGZIP(), []int{12}
+	return file_gantry_peer_v1_peer_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *SelectSeriesRequest) GetSelection() *SeriesSelection {
@@ -769,7 +997,7 @@ type SelectSeriesResponse struct {
 
 func (x *SelectSeriesResponse) Reset() {
 	*x = SelectSeriesResponse{}
-	mi := &file_gantry_peer_v1_peer_proto_msgTypes[13]
+	mi := &file_gantry_peer_v1_peer_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -781,7 +1009,7 @@ func (x *SelectSeriesResponse) String() string {
 func (*SelectSeriesResponse) ProtoMessage() {}
 
 func (x *SelectSeriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_peer_v1_peer_proto_msgTypes[13]
+	mi := &file_gantry_peer_v1_peer_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -794,7 +1022,7 @@ func (x *SelectSeriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SelectSeriesResponse.ProtoReflect.Descriptor instead.
 func (*SelectSeriesResponse) Descriptor() ([]byte, []int) {
-	return file_gantry_peer_v1_peer_proto_rawDescGZIP(), []int{13}
+	return file_gantry_peer_v1_peer_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *SelectSeriesResponse) GetFrames() []byte {
@@ -817,7 +1045,7 @@ type ListSeriesLabelsRequest struct {
 
 func (x *ListSeriesLabelsRequest) Reset() {
 	*x = ListSeriesLabelsRequest{}
-	mi := &file_gantry_peer_v1_peer_proto_msgTypes[14]
+	mi := &file_gantry_peer_v1_peer_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -829,7 +1057,7 @@ func (x *ListSeriesLabelsRequest) String() string {
 func (*ListSeriesLabelsRequest) ProtoMessage() {}
 
 func (x *ListSeriesLabelsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_peer_v1_peer_proto_msgTypes[14]
+	mi := &file_gantry_peer_v1_peer_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -842,7 +1070,7 @@ func (x *ListSeriesLabelsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSeriesLabelsRequest.ProtoReflect.Descriptor instead.
 func (*ListSeriesLabelsRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_peer_v1_peer_proto_rawDescGZIP(), []int{14}
+	return file_gantry_peer_v1_peer_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListSeriesLabelsRequest) GetSelection() *SeriesSelection {
@@ -875,7 +1103,7 @@ type ListSeriesLabelsResponse struct {
 
 func (x *ListSeriesLabelsResponse) Reset() {
 	*x = ListSeriesLabelsResponse{}
-	mi := &file_gantry_peer_v1_peer_proto_msgTypes[15]
+	mi := &file_gantry_peer_v1_peer_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -887,7 +1115,7 @@ func (x *ListSeriesLabelsResponse) String() string {
 func (*ListSeriesLabelsResponse) ProtoMessage() {}
 
 func (x *ListSeriesLabelsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_peer_v1_peer_proto_msgTypes[15]
+	mi := &file_gantry_peer_v1_peer_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -900,7 +1128,7 @@ func (x *ListSeriesLabelsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSeriesLabelsResponse.ProtoReflect.Descriptor instead.
 func (*ListSeriesLabelsResponse) Descriptor() ([]byte, []int) {
-	return file_gantry_peer_v1_peer_proto_rawDescGZIP(), []int{15}
+	return file_gantry_peer_v1_peer_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListSeriesLabelsResponse) GetTexts() []string {
@@ -928,14 +1156,28 @@ const file_gantry_peer_v1_peer_proto_rawDesc = "" +
 	"\fBeatsRequest\x12,\n" +
 	"\x05beats\x18\x01 \x03(\v2\x16.gantry.v1.BeatRequestR\x05beats\"B\n" +
 	"\rBeatsResponse\x121\n" +
-	"\aanswers\x18\x01 \x03(\v2\x17.gantry.v1.BeatResponseR\aanswers\"\x96\x01\n" +
+	"\aanswers\x18\x01 \x03(\v2\x17.gantry.v1.BeatResponseR\aanswers\"\xac\x01\n" +
 	"\x18AwaitAcknowledgedRequest\x12/\n" +
 	"\aservice\x18\x01 \x01(\v2\x15.gantry.v1.ServiceRefR\aservice\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x03R\brevision\x12-\n" +
-	"\x04wait\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x04wait\"a\n" +
+	"\x04wait\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x04wait\x12\x14\n" +
+	"\x05limit\x18\x04 \x01(\rR\x05limit\"\x8a\x01\n" +
 	"\x19AwaitAcknowledgedResponse\x12 \n" +
 	"\vsubscribers\x18\x01 \x01(\rR\vsubscribers\x12\"\n" +
-	"\facknowledged\x18\x02 \x01(\rR\facknowledged\"\x87\x01\n" +
+	"\facknowledged\x18\x02 \x01(\rR\facknowledged\x12'\n" +
+	"\x03who\x18\x03 \x03(\v2\x15.gantry.v1.SubscriberR\x03who\"{\n" +
+	"\x16ListSubscribersRequest\x12/\n" +
+	"\aservice\x18\x01 \x01(\v2\x15.gantry.v1.ServiceRefR\aservice\x12\x1a\n" +
+	"\brevision\x18\x02 \x01(\x03R\brevision\x12\x14\n" +
+	"\x05limit\x18\x03 \x01(\rR\x05limit\"\x88\x01\n" +
+	"\x17ListSubscribersResponse\x12 \n" +
+	"\vsubscribers\x18\x01 \x01(\rR\vsubscribers\x12\"\n" +
+	"\facknowledged\x18\x02 \x01(\rR\facknowledged\x12'\n" +
+	"\x03who\x18\x03 \x03(\v2\x15.gantry.v1.SubscriberR\x03who\"A\n" +
+	"\x13CountAppliedRequest\x12*\n" +
+	"\x04refs\x18\x01 \x03(\v2\x16.gantry.v1.DocumentRefR\x04refs\"K\n" +
+	"\x14CountAppliedResponse\x123\n" +
+	"\aapplied\x18\x01 \x03(\v2\x19.gantry.v1.AppliedSummaryR\aapplied\"\x87\x01\n" +
 	"\x0eAppliedRequest\x12(\n" +
 	"\x03ref\x18\x01 \x01(\v2\x16.gantry.v1.DocumentRefR\x03ref\x12/\n" +
 	"\aservice\x18\x02 \x01(\v2\x15.gantry.v1.ServiceRefR\aservice\x12\x1a\n" +
@@ -970,12 +1212,14 @@ const file_gantry_peer_v1_peer_proto_rawDesc = "" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
 	"\x05limit\x18\x03 \x01(\rR\x05limit\"0\n" +
 	"\x18ListSeriesLabelsResponse\x12\x14\n" +
-	"\x05texts\x18\x01 \x03(\tR\x05texts2\xdf\x04\n" +
+	"\x05texts\x18\x01 \x03(\tR\x05texts2\x9e\x06\n" +
 	"\vPeerService\x12A\n" +
 	"\x04Join\x12\x1b.gantry.peer.v1.JoinRequest\x1a\x1c.gantry.peer.v1.JoinResponse\x12D\n" +
 	"\x05Beats\x12\x1c.gantry.peer.v1.BeatsRequest\x1a\x1d.gantry.peer.v1.BeatsResponse\x12h\n" +
 	"\x11AwaitAcknowledged\x12(.gantry.peer.v1.AwaitAcknowledgedRequest\x1a).gantry.peer.v1.AwaitAcknowledgedResponse\x12J\n" +
-	"\aApplied\x12\x1e.gantry.peer.v1.AppliedRequest\x1a\x1f.gantry.peer.v1.AppliedResponse\x12M\n" +
+	"\aApplied\x12\x1e.gantry.peer.v1.AppliedRequest\x1a\x1f.gantry.peer.v1.AppliedResponse\x12Y\n" +
+	"\fCountApplied\x12#.gantry.peer.v1.CountAppliedRequest\x1a$.gantry.peer.v1.CountAppliedResponse\x12b\n" +
+	"\x0fListSubscribers\x12&.gantry.peer.v1.ListSubscribersRequest\x1a'.gantry.peer.v1.ListSubscribersResponse\x12M\n" +
 	"\bDescribe\x12\x1f.gantry.peer.v1.DescribeRequest\x1a .gantry.peer.v1.DescribeResponse\x12[\n" +
 	"\fSelectSeries\x12#.gantry.peer.v1.SelectSeriesRequest\x1a$.gantry.peer.v1.SelectSeriesResponse0\x01\x12e\n" +
 	"\x10ListSeriesLabels\x12'.gantry.peer.v1.ListSeriesLabelsRequest\x1a(.gantry.peer.v1.ListSeriesLabelsResponseBAZ?github.com/gantry-platform/gantry/internal/protocol/peer/peerv1b\x06proto3"
@@ -993,7 +1237,7 @@ func file_gantry_peer_v1_peer_proto_rawDescGZIP() []byte {
 }
 
 var file_gantry_peer_v1_peer_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_gantry_peer_v1_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_gantry_peer_v1_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_gantry_peer_v1_peer_proto_goTypes = []any{
 	(SeriesMatcher_Type)(0),           // 0: gantry.peer.v1.SeriesMatcher.Type
 	(*JoinRequest)(nil),               // 1: gantry.peer.v1.JoinRequest
@@ -1002,58 +1246,73 @@ var file_gantry_peer_v1_peer_proto_goTypes = []any{
 	(*BeatsResponse)(nil),             // 4: gantry.peer.v1.BeatsResponse
 	(*AwaitAcknowledgedRequest)(nil),  // 5: gantry.peer.v1.AwaitAcknowledgedRequest
 	(*AwaitAcknowledgedResponse)(nil), // 6: gantry.peer.v1.AwaitAcknowledgedResponse
-	(*AppliedRequest)(nil),            // 7: gantry.peer.v1.AppliedRequest
-	(*AppliedResponse)(nil),           // 8: gantry.peer.v1.AppliedResponse
-	(*DescribeRequest)(nil),           // 9: gantry.peer.v1.DescribeRequest
-	(*DescribeResponse)(nil),          // 10: gantry.peer.v1.DescribeResponse
-	(*SeriesMatcher)(nil),             // 11: gantry.peer.v1.SeriesMatcher
-	(*SeriesSelection)(nil),           // 12: gantry.peer.v1.SeriesSelection
-	(*SelectSeriesRequest)(nil),       // 13: gantry.peer.v1.SelectSeriesRequest
-	(*SelectSeriesResponse)(nil),      // 14: gantry.peer.v1.SelectSeriesResponse
-	(*ListSeriesLabelsRequest)(nil),   // 15: gantry.peer.v1.ListSeriesLabelsRequest
-	(*ListSeriesLabelsResponse)(nil),  // 16: gantry.peer.v1.ListSeriesLabelsResponse
-	nil,                               // 17: gantry.peer.v1.JoinResponse.MembersEntry
-	(*v1.BeatRequest)(nil),            // 18: gantry.v1.BeatRequest
-	(*v1.BeatResponse)(nil),           // 19: gantry.v1.BeatResponse
-	(*v1.ServiceRef)(nil),             // 20: gantry.v1.ServiceRef
-	(*durationpb.Duration)(nil),       // 21: google.protobuf.Duration
-	(*v1.DocumentRef)(nil),            // 22: gantry.v1.DocumentRef
-	(*v1.AppliedReport)(nil),          // 23: gantry.v1.AppliedReport
-	(*v1.Node)(nil),                   // 24: gantry.v1.Node
+	(*ListSubscribersRequest)(nil),    // 7: gantry.peer.v1.ListSubscribersRequest
+	(*ListSubscribersResponse)(nil),   // 8: gantry.peer.v1.ListSubscribersResponse
+	(*CountAppliedRequest)(nil),       // 9: gantry.peer.v1.CountAppliedRequest
+	(*CountAppliedResponse)(nil),      // 10: gantry.peer.v1.CountAppliedResponse
+	(*AppliedRequest)(nil),            // 11: gantry.peer.v1.AppliedRequest
+	(*AppliedResponse)(nil),           // 12: gantry.peer.v1.AppliedResponse
+	(*DescribeRequest)(nil),           // 13: gantry.peer.v1.DescribeRequest
+	(*DescribeResponse)(nil),          // 14: gantry.peer.v1.DescribeResponse
+	(*SeriesMatcher)(nil),             // 15: gantry.peer.v1.SeriesMatcher
+	(*SeriesSelection)(nil),           // 16: gantry.peer.v1.SeriesSelection
+	(*SelectSeriesRequest)(nil),       // 17: gantry.peer.v1.SelectSeriesRequest
+	(*SelectSeriesResponse)(nil),      // 18: gantry.peer.v1.SelectSeriesResponse
+	(*ListSeriesLabelsRequest)(nil),   // 19: gantry.peer.v1.ListSeriesLabelsRequest
+	(*ListSeriesLabelsResponse)(nil),  // 20: gantry.peer.v1.ListSeriesLabelsResponse
+	nil,                               // 21: gantry.peer.v1.JoinResponse.MembersEntry
+	(*v1.BeatRequest)(nil),            // 22: gantry.v1.BeatRequest
+	(*v1.BeatResponse)(nil),           // 23: gantry.v1.BeatResponse
+	(*v1.ServiceRef)(nil),             // 24: gantry.v1.ServiceRef
+	(*durationpb.Duration)(nil),       // 25: google.protobuf.Duration
+	(*v1.Subscriber)(nil),             // 26: gantry.v1.Subscriber
+	(*v1.DocumentRef)(nil),            // 27: gantry.v1.DocumentRef
+	(*v1.AppliedSummary)(nil),         // 28: gantry.v1.AppliedSummary
+	(*v1.AppliedReport)(nil),          // 29: gantry.v1.AppliedReport
+	(*v1.Node)(nil),                   // 30: gantry.v1.Node
 }
 var file_gantry_peer_v1_peer_proto_depIdxs = []int32{
-	17, // 0: gantry.peer.v1.JoinResponse.members:type_name -> gantry.peer.v1.JoinResponse.MembersEntry
-	18, // 1: gantry.peer.v1.BeatsRequest.beats:type_name -> gantry.v1.BeatRequest
-	19, // 2: gantry.peer.v1.BeatsResponse.answers:type_name -> gantry.v1.BeatResponse
-	20, // 3: gantry.peer.v1.AwaitAcknowledgedRequest.service:type_name -> gantry.v1.ServiceRef
-	21, // 4: gantry.peer.v1.AwaitAcknowledgedRequest.wait:type_name -> google.protobuf.Duration
-	22, // 5: gantry.peer.v1.AppliedRequest.ref:type_name -> gantry.v1.DocumentRef
-	20, // 6: gantry.peer.v1.AppliedRequest.service:type_name -> gantry.v1.ServiceRef
-	23, // 7: gantry.peer.v1.AppliedResponse.reports:type_name -> gantry.v1.AppliedReport
-	24, // 8: gantry.peer.v1.DescribeResponse.node:type_name -> gantry.v1.Node
-	0,  // 9: gantry.peer.v1.SeriesMatcher.type:type_name -> gantry.peer.v1.SeriesMatcher.Type
-	11, // 10: gantry.peer.v1.SeriesSelection.matchers:type_name -> gantry.peer.v1.SeriesMatcher
-	12, // 11: gantry.peer.v1.SelectSeriesRequest.selection:type_name -> gantry.peer.v1.SeriesSelection
-	12, // 12: gantry.peer.v1.ListSeriesLabelsRequest.selection:type_name -> gantry.peer.v1.SeriesSelection
-	1,  // 13: gantry.peer.v1.PeerService.Join:input_type -> gantry.peer.v1.JoinRequest
-	3,  // 14: gantry.peer.v1.PeerService.Beats:input_type -> gantry.peer.v1.BeatsRequest
-	5,  // 15: gantry.peer.v1.PeerService.AwaitAcknowledged:input_type -> gantry.peer.v1.AwaitAcknowledgedRequest
-	7,  // 16: gantry.peer.v1.PeerService.Applied:input_type -> gantry.peer.v1.AppliedRequest
-	9,  // 17: gantry.peer.v1.PeerService.Describe:input_type -> gantry.peer.v1.DescribeRequest
-	13, // 18: gantry.peer.v1.PeerService.SelectSeries:input_type -> gantry.peer.v1.SelectSeriesRequest
-	15, // 19: gantry.peer.v1.PeerService.ListSeriesLabels:input_type -> gantry.peer.v1.ListSeriesLabelsRequest
-	2,  // 20: gantry.peer.v1.PeerService.Join:output_type -> gantry.peer.v1.JoinResponse
-	4,  // 21: gantry.peer.v1.PeerService.Beats:output_type -> gantry.peer.v1.BeatsResponse
-	6,  // 22: gantry.peer.v1.PeerService.AwaitAcknowledged:output_type -> gantry.peer.v1.AwaitAcknowledgedResponse
-	8,  // 23: gantry.peer.v1.PeerService.Applied:output_type -> gantry.peer.v1.AppliedResponse
-	10, // 24: gantry.peer.v1.PeerService.Describe:output_type -> gantry.peer.v1.DescribeResponse
-	14, // 25: gantry.peer.v1.PeerService.SelectSeries:output_type -> gantry.peer.v1.SelectSeriesResponse
-	16, // 26: gantry.peer.v1.PeerService.ListSeriesLabels:output_type -> gantry.peer.v1.ListSeriesLabelsResponse
-	20, // [20:27] is the sub-list for method output_type
-	13, // [13:20] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	21, // 0: gantry.peer.v1.JoinResponse.members:type_name -> gantry.peer.v1.JoinResponse.MembersEntry
+	22, // 1: gantry.peer.v1.BeatsRequest.beats:type_name -> gantry.v1.BeatRequest
+	23, // 2: gantry.peer.v1.BeatsResponse.answers:type_name -> gantry.v1.BeatResponse
+	24, // 3: gantry.peer.v1.AwaitAcknowledgedRequest.service:type_name -> gantry.v1.ServiceRef
+	25, // 4: gantry.peer.v1.AwaitAcknowledgedRequest.wait:type_name -> google.protobuf.Duration
+	26, // 5: gantry.peer.v1.AwaitAcknowledgedResponse.who:type_name -> gantry.v1.Subscriber
+	24, // 6: gantry.peer.v1.ListSubscribersRequest.service:type_name -> gantry.v1.ServiceRef
+	26, // 7: gantry.peer.v1.ListSubscribersResponse.who:type_name -> gantry.v1.Subscriber
+	27, // 8: gantry.peer.v1.CountAppliedRequest.refs:type_name -> gantry.v1.DocumentRef
+	28, // 9: gantry.peer.v1.CountAppliedResponse.applied:type_name -> gantry.v1.AppliedSummary
+	27, // 10: gantry.peer.v1.AppliedRequest.ref:type_name -> gantry.v1.DocumentRef
+	24, // 11: gantry.peer.v1.AppliedRequest.service:type_name -> gantry.v1.ServiceRef
+	29, // 12: gantry.peer.v1.AppliedResponse.reports:type_name -> gantry.v1.AppliedReport
+	30, // 13: gantry.peer.v1.DescribeResponse.node:type_name -> gantry.v1.Node
+	0,  // 14: gantry.peer.v1.SeriesMatcher.type:type_name -> gantry.peer.v1.SeriesMatcher.Type
+	15, // 15: gantry.peer.v1.SeriesSelection.matchers:type_name -> gantry.peer.v1.SeriesMatcher
+	16, // 16: gantry.peer.v1.SelectSeriesRequest.selection:type_name -> gantry.peer.v1.SeriesSelection
+	16, // 17: gantry.peer.v1.ListSeriesLabelsRequest.selection:type_name -> gantry.peer.v1.SeriesSelection
+	1,  // 18: gantry.peer.v1.PeerService.Join:input_type -> gantry.peer.v1.JoinRequest
+	3,  // 19: gantry.peer.v1.PeerService.Beats:input_type -> gantry.peer.v1.BeatsRequest
+	5,  // 20: gantry.peer.v1.PeerService.AwaitAcknowledged:input_type -> gantry.peer.v1.AwaitAcknowledgedRequest
+	11, // 21: gantry.peer.v1.PeerService.Applied:input_type -> gantry.peer.v1.AppliedRequest
+	9,  // 22: gantry.peer.v1.PeerService.CountApplied:input_type -> gantry.peer.v1.CountAppliedRequest
+	7,  // 23: gantry.peer.v1.PeerService.ListSubscribers:input_type -> gantry.peer.v1.ListSubscribersRequest
+	13, // 24: gantry.peer.v1.PeerService.Describe:input_type -> gantry.peer.v1.DescribeRequest
+	17, // 25: gantry.peer.v1.PeerService.SelectSeries:input_type -> gantry.peer.v1.SelectSeriesRequest
+	19, // 26: gantry.peer.v1.PeerService.ListSeriesLabels:input_type -> gantry.peer.v1.ListSeriesLabelsRequest
+	2,  // 27: gantry.peer.v1.PeerService.Join:output_type -> gantry.peer.v1.JoinResponse
+	4,  // 28: gantry.peer.v1.PeerService.Beats:output_type -> gantry.peer.v1.BeatsResponse
+	6,  // 29: gantry.peer.v1.PeerService.AwaitAcknowledged:output_type -> gantry.peer.v1.AwaitAcknowledgedResponse
+	12, // 30: gantry.peer.v1.PeerService.Applied:output_type -> gantry.peer.v1.AppliedResponse
+	10, // 31: gantry.peer.v1.PeerService.CountApplied:output_type -> gantry.peer.v1.CountAppliedResponse
+	8,  // 32: gantry.peer.v1.PeerService.ListSubscribers:output_type -> gantry.peer.v1.ListSubscribersResponse
+	14, // 33: gantry.peer.v1.PeerService.Describe:output_type -> gantry.peer.v1.DescribeResponse
+	18, // 34: gantry.peer.v1.PeerService.SelectSeries:output_type -> gantry.peer.v1.SelectSeriesResponse
+	20, // 35: gantry.peer.v1.PeerService.ListSeriesLabels:output_type -> gantry.peer.v1.ListSeriesLabelsResponse
+	27, // [27:36] is the sub-list for method output_type
+	18, // [18:27] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_gantry_peer_v1_peer_proto_init() }
@@ -1067,7 +1326,7 @@ func file_gantry_peer_v1_peer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gantry_peer_v1_peer_proto_rawDesc), len(file_gantry_peer_v1_peer_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   17,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -25,6 +25,8 @@ const (
 	PeerService_Beats_FullMethodName             = "/gantry.peer.v1.PeerService/Beats"
 	PeerService_AwaitAcknowledged_FullMethodName = "/gantry.peer.v1.PeerService/AwaitAcknowledged"
 	PeerService_Applied_FullMethodName           = "/gantry.peer.v1.PeerService/Applied"
+	PeerService_CountApplied_FullMethodName      = "/gantry.peer.v1.PeerService/CountApplied"
+	PeerService_ListSubscribers_FullMethodName   = "/gantry.peer.v1.PeerService/ListSubscribers"
 	PeerService_Describe_FullMethodName          = "/gantry.peer.v1.PeerService/Describe"
 	PeerService_SelectSeries_FullMethodName      = "/gantry.peer.v1.PeerService/SelectSeries"
 	PeerService_ListSeriesLabels_FullMethodName  = "/gantry.peer.v1.PeerService/ListSeriesLabels"
@@ -44,6 +46,10 @@ type PeerServiceClient interface {
 	AwaitAcknowledged(ctx context.Context, in *AwaitAcknowledgedRequest, opts ...grpc.CallOption) (*AwaitAcknowledgedResponse, error)
 	// Applied answers what the receiver's sessions run of a document.
 	Applied(ctx context.Context, in *AppliedRequest, opts ...grpc.CallOption) (*AppliedResponse, error)
+	// CountApplied answers how far the receiver's sessions have applied documents.
+	CountApplied(ctx context.Context, in *CountAppliedRequest, opts ...grpc.CallOption) (*CountAppliedResponse, error)
+	// ListSubscribers answers who of the receiver's subscribers follow a service.
+	ListSubscribers(ctx context.Context, in *ListSubscribersRequest, opts ...grpc.CallOption) (*ListSubscribersResponse, error)
 	// Describe answers the receiver's own figures.
 	Describe(ctx context.Context, in *DescribeRequest, opts ...grpc.CallOption) (*DescribeResponse, error)
 	// SelectSeries answers the receiver's own series that match, as the frames of Prometheus's streamed remote read, cut anywhere.
@@ -94,6 +100,26 @@ func (c *peerServiceClient) Applied(ctx context.Context, in *AppliedRequest, opt
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(AppliedResponse)
 	err := c.cc.Invoke(ctx, PeerService_Applied_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *peerServiceClient) CountApplied(ctx context.Context, in *CountAppliedRequest, opts ...grpc.CallOption) (*CountAppliedResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CountAppliedResponse)
+	err := c.cc.Invoke(ctx, PeerService_CountApplied_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *peerServiceClient) ListSubscribers(ctx context.Context, in *ListSubscribersRequest, opts ...grpc.CallOption) (*ListSubscribersResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListSubscribersResponse)
+	err := c.cc.Invoke(ctx, PeerService_ListSubscribers_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -153,6 +179,10 @@ type PeerServiceServer interface {
 	AwaitAcknowledged(context.Context, *AwaitAcknowledgedRequest) (*AwaitAcknowledgedResponse, error)
 	// Applied answers what the receiver's sessions run of a document.
 	Applied(context.Context, *AppliedRequest) (*AppliedResponse, error)
+	// CountApplied answers how far the receiver's sessions have applied documents.
+	CountApplied(context.Context, *CountAppliedRequest) (*CountAppliedResponse, error)
+	// ListSubscribers answers who of the receiver's subscribers follow a service.
+	ListSubscribers(context.Context, *ListSubscribersRequest) (*ListSubscribersResponse, error)
 	// Describe answers the receiver's own figures.
 	Describe(context.Context, *DescribeRequest) (*DescribeResponse, error)
 	// SelectSeries answers the receiver's own series that match, as the frames of Prometheus's streamed remote read, cut anywhere.
@@ -180,6 +210,12 @@ func (UnimplementedPeerServiceServer) AwaitAcknowledged(context.Context, *AwaitA
 }
 func (UnimplementedPeerServiceServer) Applied(context.Context, *AppliedRequest) (*AppliedResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Applied not implemented")
+}
+func (UnimplementedPeerServiceServer) CountApplied(context.Context, *CountAppliedRequest) (*CountAppliedResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CountApplied not implemented")
+}
+func (UnimplementedPeerServiceServer) ListSubscribers(context.Context, *ListSubscribersRequest) (*ListSubscribersResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListSubscribers not implemented")
 }
 func (UnimplementedPeerServiceServer) Describe(context.Context, *DescribeRequest) (*DescribeResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Describe not implemented")
@@ -283,6 +319,42 @@ func _PeerService_Applied_Handler(srv interface{}, ctx context.Context, dec func
 	return interceptor(ctx, in, info, handler)
 }
 
+func _PeerService_CountApplied_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CountAppliedRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PeerServiceServer).CountApplied(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PeerService_CountApplied_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PeerServiceServer).CountApplied(ctx, req.(*CountAppliedRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _PeerService_ListSubscribers_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListSubscribersRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PeerServiceServer).ListSubscribers(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PeerService_ListSubscribers_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PeerServiceServer).ListSubscribers(ctx, req.(*ListSubscribersRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _PeerService_Describe_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(DescribeRequest)
 	if err := dec(in); err != nil {
@@ -352,6 +424,14 @@ var PeerService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Applied",
 			Handler:    _PeerService_Applied_Handler,
+		},
+		{
+			MethodName: "CountApplied",
+			Handler:    _PeerService_CountApplied_Handler,
+		},
+		{
+			MethodName: "ListSubscribers",
+			Handler:    _PeerService_ListSubscribers_Handler,
 		},
 		{
 			MethodName: "Describe",

@@ -139,12 +139,13 @@ const file_gantry_peer_v1_trace_proto_rawDesc = "" +
 	"\arequest\x18\x02 \x01(\fR\arequest\"D\n" +
 	"\fKeepResponse\x12\x1a\n" +
 	"\brejected\x18\x01 \x01(\rR\brejected\x12\x18\n" +
-	"\amessage\x18\x02 \x01(\tR\amessage2\xc2\x02\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage2\xa8\x03\n" +
 	"\x10TracePeerService\x12A\n" +
 	"\x04Keep\x12\x1b.gantry.peer.v1.KeepRequest\x1a\x1c.gantry.peer.v1.KeepResponse\x12O\n" +
 	"\fSearchTraces\x12\x1e.gantry.v1.SearchTracesRequest\x1a\x1f.gantry.v1.SearchTracesResponse\x12C\n" +
 	"\bGetTrace\x12\x1a.gantry.v1.GetTraceRequest\x1a\x1b.gantry.v1.GetTraceResponse\x12U\n" +
-	"\x0eListTraceNames\x12 .gantry.v1.ListTraceNamesRequest\x1a!.gantry.v1.ListTraceNamesResponseBAZ?github.com/gantry-platform/gantry/internal/protocol/peer/peerv1b\x06proto3"
+	"\x0eListTraceNames\x12 .gantry.v1.ListTraceNamesRequest\x1a!.gantry.v1.ListTraceNamesResponse\x12d\n" +
+	"\x13ListTraceAttributes\x12%.gantry.v1.ListTraceAttributesRequest\x1a&.gantry.v1.ListTraceAttributesResponseBAZ?github.com/gantry-platform/gantry/internal/protocol/peer/peerv1b\x06proto3"
 
 var (
 	file_gantry_peer_v1_trace_proto_rawDescOnce sync.Once
@@ -160,26 +161,30 @@ func file_gantry_peer_v1_trace_proto_rawDescGZIP() []byte {
 
 var file_gantry_peer_v1_trace_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
 var file_gantry_peer_v1_trace_proto_goTypes = []any{
-	(*KeepRequest)(nil),               // 0: gantry.peer.v1.KeepRequest
-	(*KeepResponse)(nil),              // 1: gantry.peer.v1.KeepResponse
-	(*v1.SearchTracesRequest)(nil),    // 2: gantry.v1.SearchTracesRequest
-	(*v1.GetTraceRequest)(nil),        // 3: gantry.v1.GetTraceRequest
-	(*v1.ListTraceNamesRequest)(nil),  // 4: gantry.v1.ListTraceNamesRequest
-	(*v1.SearchTracesResponse)(nil),   // 5: gantry.v1.SearchTracesResponse
-	(*v1.GetTraceResponse)(nil),       // 6: gantry.v1.GetTraceResponse
-	(*v1.ListTraceNamesResponse)(nil), // 7: gantry.v1.ListTraceNamesResponse
+	(*KeepRequest)(nil),                    // 0: gantry.peer.v1.KeepRequest
+	(*KeepResponse)(nil),                   // 1: gantry.peer.v1.KeepResponse
+	(*v1.SearchTracesRequest)(nil),         // 2: gantry.v1.SearchTracesRequest
+	(*v1.GetTraceRequest)(nil),             // 3: gantry.v1.GetTraceRequest
+	(*v1.ListTraceNamesRequest)(nil),       // 4: gantry.v1.ListTraceNamesRequest
+	(*v1.ListTraceAttributesRequest)(nil),  // 5: gantry.v1.ListTraceAttributesRequest
+	(*v1.SearchTracesResponse)(nil),        // 6: gantry.v1.SearchTracesResponse
+	(*v1.GetTraceResponse)(nil),            // 7: gantry.v1.GetTraceResponse
+	(*v1.ListTraceNamesResponse)(nil),      // 8: gantry.v1.ListTraceNamesResponse
+	(*v1.ListTraceAttributesResponse)(nil), // 9: gantry.v1.ListTraceAttributesResponse
 }
 var file_gantry_peer_v1_trace_proto_depIdxs = []int32{
 	0, // 0: gantry.peer.v1.TracePeerService.Keep:input_type -> gantry.peer.v1.KeepRequest
 	2, // 1: gantry.peer.v1.TracePeerService.SearchTraces:input_type -> gantry.v1.SearchTracesRequest
 	3, // 2: gantry.peer.v1.TracePeerService.GetTrace:input_type -> gantry.v1.GetTraceRequest
 	4, // 3: gantry.peer.v1.TracePeerService.ListTraceNames:input_type -> gantry.v1.ListTraceNamesRequest
-	1, // 4: gantry.peer.v1.TracePeerService.Keep:output_type -> gantry.peer.v1.KeepResponse
-	5, // 5: gantry.peer.v1.TracePeerService.SearchTraces:output_type -> gantry.v1.SearchTracesResponse
-	6, // 6: gantry.peer.v1.TracePeerService.GetTrace:output_type -> gantry.v1.GetTraceResponse
-	7, // 7: gantry.peer.v1.TracePeerService.ListTraceNames:output_type -> gantry.v1.ListTraceNamesResponse
-	4, // [4:8] is the sub-list for method output_type
-	0, // [0:4] is the sub-list for method input_type
+	5, // 4: gantry.peer.v1.TracePeerService.ListTraceAttributes:input_type -> gantry.v1.ListTraceAttributesRequest
+	1, // 5: gantry.peer.v1.TracePeerService.Keep:output_type -> gantry.peer.v1.KeepResponse
+	6, // 6: gantry.peer.v1.TracePeerService.SearchTraces:output_type -> gantry.v1.SearchTracesResponse
+	7, // 7: gantry.peer.v1.TracePeerService.GetTrace:output_type -> gantry.v1.GetTraceResponse
+	8, // 8: gantry.peer.v1.TracePeerService.ListTraceNames:output_type -> gantry.v1.ListTraceNamesResponse
+	9, // 9: gantry.peer.v1.TracePeerService.ListTraceAttributes:output_type -> gantry.v1.ListTraceAttributesResponse
+	5, // [5:10] is the sub-list for method output_type
+	0, // [0:5] is the sub-list for method input_type
 	0, // [0:0] is the sub-list for extension type_name
 	0, // [0:0] is the sub-list for extension extendee
 	0, // [0:0] is the sub-list for field type_name

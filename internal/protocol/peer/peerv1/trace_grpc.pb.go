@@ -22,10 +22,11 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	TracePeerService_Keep_FullMethodName           = "/gantry.peer.v1.TracePeerService/Keep"
-	TracePeerService_SearchTraces_FullMethodName   = "/gantry.peer.v1.TracePeerService/SearchTraces"
-	TracePeerService_GetTrace_FullMethodName       = "/gantry.peer.v1.TracePeerService/GetTrace"
-	TracePeerService_ListTraceNames_FullMethodName = "/gantry.peer.v1.TracePeerService/ListTraceNames"
+	TracePeerService_Keep_FullMethodName                = "/gantry.peer.v1.TracePeerService/Keep"
+	TracePeerService_SearchTraces_FullMethodName        = "/gantry.peer.v1.TracePeerService/SearchTraces"
+	TracePeerService_GetTrace_FullMethodName            = "/gantry.peer.v1.TracePeerService/GetTrace"
+	TracePeerService_ListTraceNames_FullMethodName      = "/gantry.peer.v1.TracePeerService/ListTraceNames"
+	TracePeerService_ListTraceAttributes_FullMethodName = "/gantry.peer.v1.TracePeerService/ListTraceAttributes"
 )
 
 // TracePeerServiceClient is the client API for TracePeerService service.
@@ -40,6 +41,7 @@ type TracePeerServiceClient interface {
 	// GetTrace answers no spans when it has none.
 	GetTrace(ctx context.Context, in *v1.GetTraceRequest, opts ...grpc.CallOption) (*v1.GetTraceResponse, error)
 	ListTraceNames(ctx context.Context, in *v1.ListTraceNamesRequest, opts ...grpc.CallOption) (*v1.ListTraceNamesResponse, error)
+	ListTraceAttributes(ctx context.Context, in *v1.ListTraceAttributesRequest, opts ...grpc.CallOption) (*v1.ListTraceAttributesResponse, error)
 }
 
 type tracePeerServiceClient struct {
@@ -90,6 +92,16 @@ func (c *tracePeerServiceClient) ListTraceNames(ctx context.Context, in *v1.List
 	return out, nil
 }
 
+func (c *tracePeerServiceClient) ListTraceAttributes(ctx context.Context, in *v1.ListTraceAttributesRequest, opts ...grpc.CallOption) (*v1.ListTraceAttributesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(v1.ListTraceAttributesResponse)
+	err := c.cc.Invoke(ctx, TracePeerService_ListTraceAttributes_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // TracePeerServiceServer is the server API for TracePeerService service.
 // All implementations must embed UnimplementedTracePeerServiceServer
 // for forward compatibility.
@@ -102,6 +114,7 @@ type TracePeerServiceServer interface {
 	// GetTrace answers no spans when it has none.
 	GetTrace(context.Context, *v1.GetTraceRequest) (*v1.GetTraceResponse, error)
 	ListTraceNames(context.Context, *v1.ListTraceNamesRequest) (*v1.ListTraceNamesResponse, error)
+	ListTraceAttributes(context.Context, *v1.ListTraceAttributesRequest) (*v1.ListTraceAttributesResponse, error)
 	mustEmbedUnimplementedTracePeerServiceServer()
 }
 
@@ -123,6 +136,9 @@ func (UnimplementedTracePeerServiceServer) GetTrace(context.Context, *v1.GetTrac
 }
 func (UnimplementedTracePeerServiceServer) ListTraceNames(context.Context, *v1.ListTraceNamesRequest) (*v1.ListTraceNamesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListTraceNames not implemented")
+}
+func (UnimplementedTracePeerServiceServer) ListTraceAttributes(context.Context, *v1.ListTraceAttributesRequest) (*v1.ListTraceAttributesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListTraceAttributes not implemented")
 }
 func (UnimplementedTracePeerServiceServer) mustEmbedUnimplementedTracePeerServiceServer() {}
 func (UnimplementedTracePeerServiceServer) testEmbeddedByValue()                          {}
@@ -217,6 +233,24 @@ func _TracePeerService_ListTraceNames_Handler(srv interface{}, ctx context.Conte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _TracePeerService_ListTraceAttributes_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(v1.ListTraceAttributesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TracePeerServiceServer).ListTraceAttributes(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TracePeerService_ListTraceAttributes_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TracePeerServiceServer).ListTraceAttributes(ctx, req.(*v1.ListTraceAttributesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // TracePeerService_ServiceDesc is the grpc.ServiceDesc for TracePeerService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -239,6 +273,10 @@ var TracePeerService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListTraceNames",
 			Handler:    _TracePeerService_ListTraceNames_Handler,
+		},
+		{
+			MethodName: "ListTraceAttributes",
+			Handler:    _TracePeerService_ListTraceAttributes_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

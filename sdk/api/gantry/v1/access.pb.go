@@ -1760,12 +1760,12 @@ const file_gantry_v1_access_proto_rawDesc = "" +
 	"\n" +
 	"ROLE_ADMIN\x10\x04\x12\x10\n" +
 	"\fROLE_SERVICE\x10\n" +
-	"2\xf8\x06\n" +
+	"2\x8c\a\n" +
 	"\rAccessService\x12:\n" +
 	"\x05Login\x12\x17.gantry.v1.LoginRequest\x1a\x18.gantry.v1.LoginResponse\x12=\n" +
-	"\x06Logout\x12\x18.gantry.v1.LogoutRequest\x1a\x19.gantry.v1.LogoutResponse\x12=\n" +
-	"\x06WhoAmI\x12\x18.gantry.v1.WhoAmIRequest\x1a\x19.gantry.v1.WhoAmIResponse\x12F\n" +
-	"\tListUsers\x12\x1b.gantry.v1.ListUsersRequest\x1a\x1c.gantry.v1.ListUsersResponse\x12I\n" +
+	"\x06Logout\x12\x18.gantry.v1.LogoutRequest\x1a\x19.gantry.v1.LogoutResponse\x12B\n" +
+	"\x06WhoAmI\x12\x18.gantry.v1.WhoAmIRequest\x1a\x19.gantry.v1.WhoAmIResponse\"\x03\x90\x02\x01\x12K\n" +
+	"\tListUsers\x12\x1b.gantry.v1.ListUsersRequest\x1a\x1c.gantry.v1.ListUsersResponse\"\x03\x90\x02\x01\x12I\n" +
 	"\n" +
 	"CreateUser\x12\x1c.gantry.v1.CreateUserRequest\x1a\x1d.gantry.v1.CreateUserResponse\x12I\n" +
 	"\n" +
@@ -1773,11 +1773,11 @@ const file_gantry_v1_access_proto_rawDesc = "" +
 	"\n" +
 	"DeleteUser\x12\x1c.gantry.v1.DeleteUserRequest\x1a\x1d.gantry.v1.DeleteUserResponse\x12U\n" +
 	"\x0eChangePassword\x12 .gantry.v1.ChangePasswordRequest\x1a!.gantry.v1.ChangePasswordResponse\x12L\n" +
-	"\vCreateToken\x12\x1d.gantry.v1.CreateTokenRequest\x1a\x1e.gantry.v1.CreateTokenResponse\x12I\n" +
+	"\vCreateToken\x12\x1d.gantry.v1.CreateTokenRequest\x1a\x1e.gantry.v1.CreateTokenResponse\x12N\n" +
 	"\n" +
-	"ListTokens\x12\x1c.gantry.v1.ListTokensRequest\x1a\x1d.gantry.v1.ListTokensResponse\x12L\n" +
-	"\vRevokeToken\x12\x1d.gantry.v1.RevokeTokenRequest\x1a\x1e.gantry.v1.RevokeTokenResponse\x12F\n" +
-	"\tListAudit\x12\x1b.gantry.v1.ListAuditRequest\x1a\x1c.gantry.v1.ListAuditResponseB>Z<github.com/gantry-platform/gantry/sdk/api/gantry/v1;gantryv1b\x06proto3"
+	"ListTokens\x12\x1c.gantry.v1.ListTokensRequest\x1a\x1d.gantry.v1.ListTokensResponse\"\x03\x90\x02\x01\x12L\n" +
+	"\vRevokeToken\x12\x1d.gantry.v1.RevokeTokenRequest\x1a\x1e.gantry.v1.RevokeTokenResponse\x12K\n" +
+	"\tListAudit\x12\x1b.gantry.v1.ListAuditRequest\x1a\x1c.gantry.v1.ListAuditResponse\"\x03\x90\x02\x01B>Z<github.com/gantry-platform/gantry/sdk/api/gantry/v1;gantryv1b\x06proto3"
 
 var (
 	file_gantry_v1_access_proto_rawDescOnce sync.Once

@@ -41,8 +41,10 @@ type Node struct {
 	DiskFreeBytes uint64 `protobuf:"varint,11,opt,name=disk_free_bytes,json=diskFreeBytes,proto3" json:"disk_free_bytes,omitempty"`
 	// The newest revision of the state that it has mirrored: how far it lags behind StatusResponse.revision.
 	MirroredRevision int64 `protobuf:"varint,12,opt,name=mirrored_revision,json=mirroredRevision,proto3" json:"mirrored_revision,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// The size of that disk.
+	DiskBytes     uint64 `protobuf:"varint,13,opt,name=disk_bytes,json=diskBytes,proto3" json:"disk_bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Node) Reset() {
@@ -155,6 +157,13 @@ func (x *Node) GetDiskFreeBytes() uint64 {
 func (x *Node) GetMirroredRevision() int64 {
 	if x != nil {
 		return x.MirroredRevision
+	}
+	return 0
+}
+
+func (x *Node) GetDiskBytes() uint64 {
+	if x != nil {
+		return x.DiskBytes
 	}
 	return 0
 }
@@ -641,7 +650,7 @@ var File_gantry_v1_cluster_proto protoreflect.FileDescriptor
 
 const file_gantry_v1_cluster_proto_rawDesc = "" +
 	"\n" +
-	"\x17gantry/v1/cluster.proto\x12\tgantry.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa5\x03\n" +
+	"\x17gantry/v1/cluster.proto\x12\tgantry.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc4\x03\n" +
 	"\x04Node\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12!\n" +
@@ -656,7 +665,9 @@ const file_gantry_v1_cluster_proto_rawDesc = "" +
 	"\fmemory_bytes\x18\n" +
 	" \x01(\x04R\vmemoryBytes\x12&\n" +
 	"\x0fdisk_free_bytes\x18\v \x01(\x04R\rdiskFreeBytes\x12+\n" +
-	"\x11mirrored_revision\x18\f \x01(\x03R\x10mirroredRevision\"{\n" +
+	"\x11mirrored_revision\x18\f \x01(\x03R\x10mirroredRevision\x12\x1d\n" +
+	"\n" +
+	"disk_bytes\x18\r \x01(\x04R\tdiskBytes\"{\n" +
 	"\x06Member\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1b\n" +

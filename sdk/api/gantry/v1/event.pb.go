@@ -1083,7 +1083,7 @@ type Change struct {
 	// The same on all nodes.
 	Id   string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	Time *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=time,proto3" json:"time,omitempty"`
-	// release.published, .released, .staged, .promoted, .aborted, .rolled_back, .deleted; instance.registered, .removed, .changed.
+	// release.published, .released, .staged, .promoted, .aborted, .rolled_back, .deleted; instance.registered, .removed, .draining, .status, .health, .changed.
 	Kind     string `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
 	Service  string `protobuf:"bytes,4,opt,name=service,proto3" json:"service,omitempty"`
 	Instance string `protobuf:"bytes,5,opt,name=instance,proto3" json:"instance,omitempty"`
@@ -1301,12 +1301,12 @@ const file_gantry_v1_event_proto_rawDesc = "" +
 	"\x19EVENT_OUTCOME_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15EVENT_OUTCOME_SUCCESS\x10\x01\x12\x19\n" +
 	"\x15EVENT_OUTCOME_REFUSED\x10\x02\x12\x18\n" +
-	"\x14EVENT_OUTCOME_FAILED\x10\x032\x90\x02\n" +
+	"\x14EVENT_OUTCOME_FAILED\x10\x032\x9f\x02\n" +
 	"\fEventService\x127\n" +
-	"\x04Emit\x12\x16.gantry.v1.EmitRequest\x1a\x17.gantry.v1.EmitResponse\x12F\n" +
-	"\x05Query\x12\x1d.gantry.v1.QueryEventsRequest\x1a\x1e.gantry.v1.QueryEventsResponse\x12=\n" +
-	"\x06Topics\x12\x18.gantry.v1.TopicsRequest\x1a\x19.gantry.v1.TopicsResponse\x12@\n" +
-	"\aChanges\x12\x19.gantry.v1.ChangesRequest\x1a\x1a.gantry.v1.ChangesResponseB>Z<github.com/gantry-platform/gantry/sdk/api/gantry/v1;gantryv1b\x06proto3"
+	"\x04Emit\x12\x16.gantry.v1.EmitRequest\x1a\x17.gantry.v1.EmitResponse\x12K\n" +
+	"\x05Query\x12\x1d.gantry.v1.QueryEventsRequest\x1a\x1e.gantry.v1.QueryEventsResponse\"\x03\x90\x02\x01\x12B\n" +
+	"\x06Topics\x12\x18.gantry.v1.TopicsRequest\x1a\x19.gantry.v1.TopicsResponse\"\x03\x90\x02\x01\x12E\n" +
+	"\aChanges\x12\x19.gantry.v1.ChangesRequest\x1a\x1a.gantry.v1.ChangesResponse\"\x03\x90\x02\x01B>Z<github.com/gantry-platform/gantry/sdk/api/gantry/v1;gantryv1b\x06proto3"
 
 var (
 	file_gantry_v1_event_proto_rawDescOnce sync.Once

@@ -2433,9 +2433,13 @@ func (x *DrainRequest) GetMessage() string {
 type DrainResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Subscribers that held the service and those that acknowledged within the bound.
-	Subscribers   uint32 `protobuf:"varint,1,opt,name=subscribers,proto3" json:"subscribers,omitempty"`
-	Acknowledged  uint32 `protobuf:"varint,2,opt,name=acknowledged,proto3" json:"acknowledged,omitempty"`
-	Revision      int64  `protobuf:"varint,3,opt,name=revision,proto3" json:"revision,omitempty"`
+	Subscribers  uint32 `protobuf:"varint,1,opt,name=subscribers,proto3" json:"subscribers,omitempty"`
+	Acknowledged uint32 `protobuf:"varint,2,opt,name=acknowledged,proto3" json:"acknowledged,omitempty"`
+	Revision     int64  `protobuf:"varint,3,opt,name=revision,proto3" json:"revision,omitempty"`
+	// Who they are, at most 1000: first those that have not acknowledged, whose revision is less than that of the drain.
+	Who []*Subscriber `protobuf:"bytes,4,rep,name=who,proto3" json:"who,omitempty"`
+	// Nodes that could not be asked, by name: their subscribers are not counted.
+	MissingNodes  []string `protobuf:"bytes,5,rep,name=missing_nodes,json=missingNodes,proto3" json:"missing_nodes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2491,6 +2495,269 @@ func (x *DrainResponse) GetRevision() int64 {
 	return 0
 }
 
+func (x *DrainResponse) GetWho() []*Subscriber {
+	if x != nil {
+		return x.Who
+	}
+	return nil
+}
+
+func (x *DrainResponse) GetMissingNodes() []string {
+	if x != nil {
+		return x.MissingNodes
+	}
+	return nil
+}
+
+// Subscriber is who follows a service, in order to call it.
+type Subscriber struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What it says that it is; empty when it does not say, as clients that only poll.
+	Service  *ServiceRef `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
+	Instance string      `protobuf:"bytes,2,opt,name=instance,proto3" json:"instance,omitempty"`
+	// Where it is.
+	Address string `protobuf:"bytes,3,opt,name=address,proto3" json:"address,omitempty"`
+	// native, or the foreign protocol that it speaks.
+	Protocol string `protobuf:"bytes,4,opt,name=protocol,proto3" json:"protocol,omitempty"`
+	// Since when it follows the service.
+	Since *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=since,proto3" json:"since,omitempty"`
+	// The revision that it has acknowledged last, and when; 0 while it has none. A protocol without acknowledgements counts what was sent.
+	Revision       int64                  `protobuf:"varint,6,opt,name=revision,proto3" json:"revision,omitempty"`
+	AcknowledgedAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=acknowledged_at,json=acknowledgedAt,proto3" json:"acknowledged_at,omitempty"`
+	// Name of the node that it is connected to.
+	Node          string `protobuf:"bytes,8,opt,name=node,proto3" json:"node,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Subscriber) Reset() {
+	*x = Subscriber{}
+	mi := &file_gantry_v1_instance_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Subscriber) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Subscriber) ProtoMessage() {}
+
+func (x *Subscriber) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_v1_instance_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Subscriber.ProtoReflect.Descriptor instead.
+func (*Subscriber) Descriptor() ([]byte, []int) {
+	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *Subscriber) GetService() *ServiceRef {
+	if x != nil {
+		return x.Service
+	}
+	return nil
+}
+
+func (x *Subscriber) GetInstance() string {
+	if x != nil {
+		return x.Instance
+	}
+	return ""
+}
+
+func (x *Subscriber) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *Subscriber) GetProtocol() string {
+	if x != nil {
+		return x.Protocol
+	}
+	return ""
+}
+
+func (x *Subscriber) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *Subscriber) GetRevision() int64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *Subscriber) GetAcknowledgedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AcknowledgedAt
+	}
+	return nil
+}
+
+func (x *Subscriber) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+type ListSubscribersRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Service *ServiceRef            `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
+	// Asks about an instance of the service: revision of the answer is then that of its last change, such as a drain.
+	Instance string `protobuf:"bytes,2,opt,name=instance,proto3" json:"instance,omitempty"`
+	// Default 100, at most 1000.
+	Limit         uint32 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSubscribersRequest) Reset() {
+	*x = ListSubscribersRequest{}
+	mi := &file_gantry_v1_instance_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSubscribersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSubscribersRequest) ProtoMessage() {}
+
+func (x *ListSubscribersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_v1_instance_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSubscribersRequest.ProtoReflect.Descriptor instead.
+func (*ListSubscribersRequest) Descriptor() ([]byte, []int) {
+	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *ListSubscribersRequest) GetService() *ServiceRef {
+	if x != nil {
+		return x.Service
+	}
+	return nil
+}
+
+func (x *ListSubscribersRequest) GetInstance() string {
+	if x != nil {
+		return x.Instance
+	}
+	return ""
+}
+
+func (x *ListSubscribersRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+type ListSubscribersResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// First those that have not acknowledged revision, then by name.
+	Subscribers []*Subscriber `protobuf:"bytes,1,rep,name=subscribers,proto3" json:"subscribers,omitempty"`
+	// How many there are, and how many of them have acknowledged revision or a later one.
+	Total        uint32 `protobuf:"varint,2,opt,name=total,proto3" json:"total,omitempty"`
+	Acknowledged uint32 `protobuf:"varint,3,opt,name=acknowledged,proto3" json:"acknowledged,omitempty"`
+	// What is compared with; 0 when there is nothing to acknowledge.
+	Revision int64 `protobuf:"varint,4,opt,name=revision,proto3" json:"revision,omitempty"`
+	// Nodes that did not answer, by name.
+	MissingNodes  []string `protobuf:"bytes,5,rep,name=missing_nodes,json=missingNodes,proto3" json:"missing_nodes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSubscribersResponse) Reset() {
+	*x = ListSubscribersResponse{}
+	mi := &file_gantry_v1_instance_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSubscribersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSubscribersResponse) ProtoMessage() {}
+
+func (x *ListSubscribersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_v1_instance_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSubscribersResponse.ProtoReflect.Descriptor instead.
+func (*ListSubscribersResponse) Descriptor() ([]byte, []int) {
+	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *ListSubscribersResponse) GetSubscribers() []*Subscriber {
+	if x != nil {
+		return x.Subscribers
+	}
+	return nil
+}
+
+func (x *ListSubscribersResponse) GetTotal() uint32 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+func (x *ListSubscribersResponse) GetAcknowledged() uint32 {
+	if x != nil {
+		return x.Acknowledged
+	}
+	return 0
+}
+
+func (x *ListSubscribersResponse) GetRevision() int64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *ListSubscribersResponse) GetMissingNodes() []string {
+	if x != nil {
+		return x.MissingNodes
+	}
+	return nil
+}
+
 type ConfigureServiceRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Service       *ServiceRef            `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
@@ -2501,7 +2768,7 @@ type ConfigureServiceRequest struct {
 
 func (x *ConfigureServiceRequest) Reset() {
 	*x = ConfigureServiceRequest{}
-	mi := &file_gantry_v1_instance_proto_msgTypes[32]
+	mi := &file_gantry_v1_instance_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2513,7 +2780,7 @@ func (x *ConfigureServiceRequest) String() string {
 func (*ConfigureServiceRequest) ProtoMessage() {}
 
 func (x *ConfigureServiceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_instance_proto_msgTypes[32]
+	mi := &file_gantry_v1_instance_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2526,7 +2793,7 @@ func (x *ConfigureServiceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigureServiceRequest.ProtoReflect.Descriptor instead.
 func (*ConfigureServiceRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{32}
+	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ConfigureServiceRequest) GetService() *ServiceRef {
@@ -2551,7 +2818,7 @@ type ConfigureServiceResponse struct {
 
 func (x *ConfigureServiceResponse) Reset() {
 	*x = ConfigureServiceResponse{}
-	mi := &file_gantry_v1_instance_proto_msgTypes[33]
+	mi := &file_gantry_v1_instance_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2563,7 +2830,7 @@ func (x *ConfigureServiceResponse) String() string {
 func (*ConfigureServiceResponse) ProtoMessage() {}
 
 func (x *ConfigureServiceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_instance_proto_msgTypes[33]
+	mi := &file_gantry_v1_instance_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2576,7 +2843,7 @@ func (x *ConfigureServiceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigureServiceResponse.ProtoReflect.Descriptor instead.
 func (*ConfigureServiceResponse) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{33}
+	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{36}
 }
 
 type ListNamespacesRequest struct {
@@ -2587,7 +2854,7 @@ type ListNamespacesRequest struct {
 
 func (x *ListNamespacesRequest) Reset() {
 	*x = ListNamespacesRequest{}
-	mi := &file_gantry_v1_instance_proto_msgTypes[34]
+	mi := &file_gantry_v1_instance_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2599,7 +2866,7 @@ func (x *ListNamespacesRequest) String() string {
 func (*ListNamespacesRequest) ProtoMessage() {}
 
 func (x *ListNamespacesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_instance_proto_msgTypes[34]
+	mi := &file_gantry_v1_instance_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2612,7 +2879,7 @@ func (x *ListNamespacesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNamespacesRequest.ProtoReflect.Descriptor instead.
 func (*ListNamespacesRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{34}
+	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{37}
 }
 
 type ListNamespacesResponse struct {
@@ -2624,7 +2891,7 @@ type ListNamespacesResponse struct {
 
 func (x *ListNamespacesResponse) Reset() {
 	*x = ListNamespacesResponse{}
-	mi := &file_gantry_v1_instance_proto_msgTypes[35]
+	mi := &file_gantry_v1_instance_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2636,7 +2903,7 @@ func (x *ListNamespacesResponse) String() string {
 func (*ListNamespacesResponse) ProtoMessage() {}
 
 func (x *ListNamespacesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_instance_proto_msgTypes[35]
+	mi := &file_gantry_v1_instance_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2649,7 +2916,7 @@ func (x *ListNamespacesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNamespacesResponse.ProtoReflect.Descriptor instead.
 func (*ListNamespacesResponse) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{35}
+	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ListNamespacesResponse) GetNamespaces() []*Namespace {
@@ -2668,7 +2935,7 @@ type CreateNamespaceRequest struct {
 
 func (x *CreateNamespaceRequest) Reset() {
 	*x = CreateNamespaceRequest{}
-	mi := &file_gantry_v1_instance_proto_msgTypes[36]
+	mi := &file_gantry_v1_instance_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2680,7 +2947,7 @@ func (x *CreateNamespaceRequest) String() string {
 func (*CreateNamespaceRequest) ProtoMessage() {}
 
 func (x *CreateNamespaceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_instance_proto_msgTypes[36]
+	mi := &file_gantry_v1_instance_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2693,7 +2960,7 @@ func (x *CreateNamespaceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateNamespaceRequest.ProtoReflect.Descriptor instead.
 func (*CreateNamespaceRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{36}
+	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *CreateNamespaceRequest) GetNamespace() *Namespace {
@@ -2711,7 +2978,7 @@ type CreateNamespaceResponse struct {
 
 func (x *CreateNamespaceResponse) Reset() {
 	*x = CreateNamespaceResponse{}
-	mi := &file_gantry_v1_instance_proto_msgTypes[37]
+	mi := &file_gantry_v1_instance_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2723,7 +2990,7 @@ func (x *CreateNamespaceResponse) String() string {
 func (*CreateNamespaceResponse) ProtoMessage() {}
 
 func (x *CreateNamespaceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_instance_proto_msgTypes[37]
+	mi := &file_gantry_v1_instance_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2736,7 +3003,7 @@ func (x *CreateNamespaceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateNamespaceResponse.ProtoReflect.Descriptor instead.
 func (*CreateNamespaceResponse) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{37}
+	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{40}
 }
 
 type DeleteNamespaceRequest struct {
@@ -2748,7 +3015,7 @@ type DeleteNamespaceRequest struct {
 
 func (x *DeleteNamespaceRequest) Reset() {
 	*x = DeleteNamespaceRequest{}
-	mi := &file_gantry_v1_instance_proto_msgTypes[38]
+	mi := &file_gantry_v1_instance_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2760,7 +3027,7 @@ func (x *DeleteNamespaceRequest) String() string {
 func (*DeleteNamespaceRequest) ProtoMessage() {}
 
 func (x *DeleteNamespaceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_instance_proto_msgTypes[38]
+	mi := &file_gantry_v1_instance_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2773,7 +3040,7 @@ func (x *DeleteNamespaceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteNamespaceRequest.ProtoReflect.Descriptor instead.
 func (*DeleteNamespaceRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{38}
+	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *DeleteNamespaceRequest) GetName() string {
@@ -2791,7 +3058,7 @@ type DeleteNamespaceResponse struct {
 
 func (x *DeleteNamespaceResponse) Reset() {
 	*x = DeleteNamespaceResponse{}
-	mi := &file_gantry_v1_instance_proto_msgTypes[39]
+	mi := &file_gantry_v1_instance_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2803,7 +3070,7 @@ func (x *DeleteNamespaceResponse) String() string {
 func (*DeleteNamespaceResponse) ProtoMessage() {}
 
 func (x *DeleteNamespaceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_instance_proto_msgTypes[39]
+	mi := &file_gantry_v1_instance_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2816,7 +3083,7 @@ func (x *DeleteNamespaceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteNamespaceResponse.ProtoReflect.Descriptor instead.
 func (*DeleteNamespaceResponse) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{39}
+	return file_gantry_v1_instance_proto_rawDescGZIP(), []int{42}
 }
 
 var File_gantry_v1_instance_proto protoreflect.FileDescriptor
@@ -3019,11 +3286,33 @@ const file_gantry_v1_instance_proto_rawDesc = "" +
 	"\n" +
 	"deregister\x18\x04 \x01(\bR\n" +
 	"deregister\x12\x18\n" +
-	"\amessage\x18\x05 \x01(\tR\amessage\"q\n" +
+	"\amessage\x18\x05 \x01(\tR\amessage\"\xbf\x01\n" +
 	"\rDrainResponse\x12 \n" +
 	"\vsubscribers\x18\x01 \x01(\rR\vsubscribers\x12\"\n" +
 	"\facknowledged\x18\x02 \x01(\rR\facknowledged\x12\x1a\n" +
-	"\brevision\x18\x03 \x01(\x03R\brevision\"\x82\x01\n" +
+	"\brevision\x18\x03 \x01(\x03R\brevision\x12'\n" +
+	"\x03who\x18\x04 \x03(\v2\x15.gantry.v1.SubscriberR\x03who\x12#\n" +
+	"\rmissing_nodes\x18\x05 \x03(\tR\fmissingNodes\"\xb6\x02\n" +
+	"\n" +
+	"Subscriber\x12/\n" +
+	"\aservice\x18\x01 \x01(\v2\x15.gantry.v1.ServiceRefR\aservice\x12\x1a\n" +
+	"\binstance\x18\x02 \x01(\tR\binstance\x12\x18\n" +
+	"\aaddress\x18\x03 \x01(\tR\aaddress\x12\x1a\n" +
+	"\bprotocol\x18\x04 \x01(\tR\bprotocol\x120\n" +
+	"\x05since\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x1a\n" +
+	"\brevision\x18\x06 \x01(\x03R\brevision\x12C\n" +
+	"\x0facknowledged_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x0eacknowledgedAt\x12\x12\n" +
+	"\x04node\x18\b \x01(\tR\x04node\"{\n" +
+	"\x16ListSubscribersRequest\x12/\n" +
+	"\aservice\x18\x01 \x01(\v2\x15.gantry.v1.ServiceRefR\aservice\x12\x1a\n" +
+	"\binstance\x18\x02 \x01(\tR\binstance\x12\x14\n" +
+	"\x05limit\x18\x03 \x01(\rR\x05limit\"\xcd\x01\n" +
+	"\x17ListSubscribersResponse\x127\n" +
+	"\vsubscribers\x18\x01 \x03(\v2\x15.gantry.v1.SubscriberR\vsubscribers\x12\x14\n" +
+	"\x05total\x18\x02 \x01(\rR\x05total\x12\"\n" +
+	"\facknowledged\x18\x03 \x01(\rR\facknowledged\x12\x1a\n" +
+	"\brevision\x18\x04 \x01(\x03R\brevision\x12#\n" +
+	"\rmissing_nodes\x18\x05 \x03(\tR\fmissingNodes\"\x82\x01\n" +
 	"\x17ConfigureServiceRequest\x12/\n" +
 	"\aservice\x18\x01 \x01(\v2\x15.gantry.v1.ServiceRefR\aservice\x126\n" +
 	"\bsettings\x18\x02 \x01(\v2\x1a.gantry.v1.ServiceSettingsR\bsettings\"\x1a\n" +
@@ -3053,7 +3342,7 @@ const file_gantry_v1_instance_proto_rawDesc = "" +
 	"\x18CHECK_STATUS_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14CHECK_STATUS_PASSING\x10\x01\x12\x18\n" +
 	"\x14CHECK_STATUS_WARNING\x10\x02\x12\x19\n" +
-	"\x15CHECK_STATUS_CRITICAL\x10\x032\xcd\b\n" +
+	"\x15CHECK_STATUS_CRITICAL\x10\x032\xac\t\n" +
 	"\x0fInstanceService\x12C\n" +
 	"\bRegister\x12\x1a.gantry.v1.RegisterRequest\x1a\x1b.gantry.v1.RegisterResponse\x127\n" +
 	"\x04Beat\x12\x16.gantry.v1.BeatRequest\x1a\x17.gantry.v1.BeatResponse\x12I\n" +
@@ -3063,7 +3352,8 @@ const file_gantry_v1_instance_proto_rawDesc = "" +
 	"\x06Lookup\x12\x18.gantry.v1.LookupRequest\x1a\x17.gantry.v1.ServiceEvent\"\x03\x90\x02\x01\x12;\n" +
 	"\x05Watch\x12\x17.gantry.v1.WatchRequest\x1a\x17.gantry.v1.ServiceEvent0\x01\x12T\n" +
 	"\fListServices\x12\x1e.gantry.v1.ListServicesRequest\x1a\x1f.gantry.v1.ListServicesResponse\"\x03\x90\x02\x01\x12W\n" +
-	"\rListInstances\x12\x1f.gantry.v1.ListInstancesRequest\x1a .gantry.v1.ListInstancesResponse\"\x03\x90\x02\x01\x12L\n" +
+	"\rListInstances\x12\x1f.gantry.v1.ListInstancesRequest\x1a .gantry.v1.ListInstancesResponse\"\x03\x90\x02\x01\x12]\n" +
+	"\x0fListSubscribers\x12!.gantry.v1.ListSubscribersRequest\x1a\".gantry.v1.ListSubscribersResponse\"\x03\x90\x02\x01\x12L\n" +
 	"\vSetOverride\x12\x1d.gantry.v1.SetOverrideRequest\x1a\x1e.gantry.v1.SetOverrideResponse\x12:\n" +
 	"\x05Drain\x12\x17.gantry.v1.DrainRequest\x1a\x18.gantry.v1.DrainResponse\x12[\n" +
 	"\x10ConfigureService\x12\".gantry.v1.ConfigureServiceRequest\x1a#.gantry.v1.ConfigureServiceResponse\x12Z\n" +
@@ -3084,7 +3374,7 @@ func file_gantry_v1_instance_proto_rawDescGZIP() []byte {
 }
 
 var file_gantry_v1_instance_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_gantry_v1_instance_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
+var file_gantry_v1_instance_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
 var file_gantry_v1_instance_proto_goTypes = []any{
 	(Status)(0),                      // 0: gantry.v1.Status
 	(Health)(0),                      // 1: gantry.v1.Health
@@ -3121,115 +3411,126 @@ var file_gantry_v1_instance_proto_goTypes = []any{
 	(*SetOverrideResponse)(nil),      // 32: gantry.v1.SetOverrideResponse
 	(*DrainRequest)(nil),             // 33: gantry.v1.DrainRequest
 	(*DrainResponse)(nil),            // 34: gantry.v1.DrainResponse
-	(*ConfigureServiceRequest)(nil),  // 35: gantry.v1.ConfigureServiceRequest
-	(*ConfigureServiceResponse)(nil), // 36: gantry.v1.ConfigureServiceResponse
-	(*ListNamespacesRequest)(nil),    // 37: gantry.v1.ListNamespacesRequest
-	(*ListNamespacesResponse)(nil),   // 38: gantry.v1.ListNamespacesResponse
-	(*CreateNamespaceRequest)(nil),   // 39: gantry.v1.CreateNamespaceRequest
-	(*CreateNamespaceResponse)(nil),  // 40: gantry.v1.CreateNamespaceResponse
-	(*DeleteNamespaceRequest)(nil),   // 41: gantry.v1.DeleteNamespaceRequest
-	(*DeleteNamespaceResponse)(nil),  // 42: gantry.v1.DeleteNamespaceResponse
-	nil,                              // 43: gantry.v1.HTTPProbe.HeadersEntry
-	nil,                              // 44: gantry.v1.Instance.PortsEntry
-	nil,                              // 45: gantry.v1.Instance.LabelsEntry
-	nil,                              // 46: gantry.v1.Instance.MetadataEntry
-	nil,                              // 47: gantry.v1.ServiceSettings.MetadataEntry
-	nil,                              // 48: gantry.v1.LookupRequest.LabelsEntry
-	nil,                              // 49: gantry.v1.ListInstancesRequest.LabelsEntry
-	(*durationpb.Duration)(nil),      // 50: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),    // 51: google.protobuf.Timestamp
+	(*Subscriber)(nil),               // 35: gantry.v1.Subscriber
+	(*ListSubscribersRequest)(nil),   // 36: gantry.v1.ListSubscribersRequest
+	(*ListSubscribersResponse)(nil),  // 37: gantry.v1.ListSubscribersResponse
+	(*ConfigureServiceRequest)(nil),  // 38: gantry.v1.ConfigureServiceRequest
+	(*ConfigureServiceResponse)(nil), // 39: gantry.v1.ConfigureServiceResponse
+	(*ListNamespacesRequest)(nil),    // 40: gantry.v1.ListNamespacesRequest
+	(*ListNamespacesResponse)(nil),   // 41: gantry.v1.ListNamespacesResponse
+	(*CreateNamespaceRequest)(nil),   // 42: gantry.v1.CreateNamespaceRequest
+	(*CreateNamespaceResponse)(nil),  // 43: gantry.v1.CreateNamespaceResponse
+	(*DeleteNamespaceRequest)(nil),   // 44: gantry.v1.DeleteNamespaceRequest
+	(*DeleteNamespaceResponse)(nil),  // 45: gantry.v1.DeleteNamespaceResponse
+	nil,                              // 46: gantry.v1.HTTPProbe.HeadersEntry
+	nil,                              // 47: gantry.v1.Instance.PortsEntry
+	nil,                              // 48: gantry.v1.Instance.LabelsEntry
+	nil,                              // 49: gantry.v1.Instance.MetadataEntry
+	nil,                              // 50: gantry.v1.ServiceSettings.MetadataEntry
+	nil,                              // 51: gantry.v1.LookupRequest.LabelsEntry
+	nil,                              // 52: gantry.v1.ListInstancesRequest.LabelsEntry
+	(*durationpb.Duration)(nil),      // 53: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),    // 54: google.protobuf.Timestamp
 }
 var file_gantry_v1_instance_proto_depIdxs = []int32{
 	7,  // 0: gantry.v1.Check.http:type_name -> gantry.v1.HTTPProbe
 	8,  // 1: gantry.v1.Check.tcp:type_name -> gantry.v1.TCPProbe
 	9,  // 2: gantry.v1.Check.grpc:type_name -> gantry.v1.GRPCProbe
 	5,  // 3: gantry.v1.Check.ttl:type_name -> gantry.v1.TTLProbe
-	50, // 4: gantry.v1.Check.interval:type_name -> google.protobuf.Duration
-	50, // 5: gantry.v1.Check.timeout:type_name -> google.protobuf.Duration
+	53, // 4: gantry.v1.Check.interval:type_name -> google.protobuf.Duration
+	53, // 5: gantry.v1.Check.timeout:type_name -> google.protobuf.Duration
 	2,  // 6: gantry.v1.Check.initial:type_name -> gantry.v1.CheckStatus
-	50, // 7: gantry.v1.Check.deregister_after:type_name -> google.protobuf.Duration
-	50, // 8: gantry.v1.TTLProbe.ttl:type_name -> google.protobuf.Duration
+	53, // 7: gantry.v1.Check.deregister_after:type_name -> google.protobuf.Duration
+	53, // 8: gantry.v1.TTLProbe.ttl:type_name -> google.protobuf.Duration
 	2,  // 9: gantry.v1.CheckState.status:type_name -> gantry.v1.CheckStatus
-	51, // 10: gantry.v1.CheckState.at:type_name -> google.protobuf.Timestamp
-	43, // 11: gantry.v1.HTTPProbe.headers:type_name -> gantry.v1.HTTPProbe.HeadersEntry
-	44, // 12: gantry.v1.Instance.ports:type_name -> gantry.v1.Instance.PortsEntry
-	45, // 13: gantry.v1.Instance.labels:type_name -> gantry.v1.Instance.LabelsEntry
-	46, // 14: gantry.v1.Instance.metadata:type_name -> gantry.v1.Instance.MetadataEntry
+	54, // 10: gantry.v1.CheckState.at:type_name -> google.protobuf.Timestamp
+	46, // 11: gantry.v1.HTTPProbe.headers:type_name -> gantry.v1.HTTPProbe.HeadersEntry
+	47, // 12: gantry.v1.Instance.ports:type_name -> gantry.v1.Instance.PortsEntry
+	48, // 13: gantry.v1.Instance.labels:type_name -> gantry.v1.Instance.LabelsEntry
+	49, // 14: gantry.v1.Instance.metadata:type_name -> gantry.v1.Instance.MetadataEntry
 	0,  // 15: gantry.v1.Instance.status:type_name -> gantry.v1.Status
 	4,  // 16: gantry.v1.Instance.checks:type_name -> gantry.v1.Check
-	50, // 17: gantry.v1.Instance.ttl:type_name -> google.protobuf.Duration
-	50, // 18: gantry.v1.Instance.remove_after:type_name -> google.protobuf.Duration
+	53, // 17: gantry.v1.Instance.ttl:type_name -> google.protobuf.Duration
+	53, // 18: gantry.v1.Instance.remove_after:type_name -> google.protobuf.Duration
 	1,  // 19: gantry.v1.Instance.health:type_name -> gantry.v1.Health
-	51, // 20: gantry.v1.Instance.registered_at:type_name -> google.protobuf.Timestamp
-	51, // 21: gantry.v1.Instance.changed_at:type_name -> google.protobuf.Timestamp
+	54, // 20: gantry.v1.Instance.registered_at:type_name -> google.protobuf.Timestamp
+	54, // 21: gantry.v1.Instance.changed_at:type_name -> google.protobuf.Timestamp
 	11, // 22: gantry.v1.Instance.override:type_name -> gantry.v1.Override
 	3,  // 23: gantry.v1.Instance.service:type_name -> gantry.v1.ServiceRef
 	6,  // 24: gantry.v1.Instance.check_states:type_name -> gantry.v1.CheckState
 	0,  // 25: gantry.v1.Override.status:type_name -> gantry.v1.Status
-	51, // 26: gantry.v1.Override.at:type_name -> google.protobuf.Timestamp
-	47, // 27: gantry.v1.ServiceSettings.metadata:type_name -> gantry.v1.ServiceSettings.MetadataEntry
+	54, // 26: gantry.v1.Override.at:type_name -> google.protobuf.Timestamp
+	50, // 27: gantry.v1.ServiceSettings.metadata:type_name -> gantry.v1.ServiceSettings.MetadataEntry
 	3,  // 28: gantry.v1.Service.ref:type_name -> gantry.v1.ServiceRef
 	12, // 29: gantry.v1.Service.settings:type_name -> gantry.v1.ServiceSettings
-	51, // 30: gantry.v1.Namespace.created_at:type_name -> google.protobuf.Timestamp
+	54, // 30: gantry.v1.Namespace.created_at:type_name -> google.protobuf.Timestamp
 	3,  // 31: gantry.v1.RegisterRequest.service:type_name -> gantry.v1.ServiceRef
 	10, // 32: gantry.v1.RegisterRequest.instance:type_name -> gantry.v1.Instance
-	50, // 33: gantry.v1.RegisterResponse.beat_interval:type_name -> google.protobuf.Duration
+	53, // 33: gantry.v1.RegisterResponse.beat_interval:type_name -> google.protobuf.Duration
 	3,  // 34: gantry.v1.BeatRequest.service:type_name -> gantry.v1.ServiceRef
 	3,  // 35: gantry.v1.DeregisterRequest.service:type_name -> gantry.v1.ServiceRef
 	3,  // 36: gantry.v1.ReportCheckRequest.service:type_name -> gantry.v1.ServiceRef
 	2,  // 37: gantry.v1.ReportCheckRequest.status:type_name -> gantry.v1.CheckStatus
 	3,  // 38: gantry.v1.LookupRequest.service:type_name -> gantry.v1.ServiceRef
-	48, // 39: gantry.v1.LookupRequest.labels:type_name -> gantry.v1.LookupRequest.LabelsEntry
+	51, // 39: gantry.v1.LookupRequest.labels:type_name -> gantry.v1.LookupRequest.LabelsEntry
 	25, // 40: gantry.v1.WatchRequest.subscriptions:type_name -> gantry.v1.Subscription
 	3,  // 41: gantry.v1.Subscription.service:type_name -> gantry.v1.ServiceRef
 	3,  // 42: gantry.v1.ServiceEvent.service:type_name -> gantry.v1.ServiceRef
 	10, // 43: gantry.v1.ServiceEvent.instances:type_name -> gantry.v1.Instance
 	13, // 44: gantry.v1.ListServicesResponse.services:type_name -> gantry.v1.Service
 	3,  // 45: gantry.v1.ListInstancesRequest.service:type_name -> gantry.v1.ServiceRef
-	49, // 46: gantry.v1.ListInstancesRequest.labels:type_name -> gantry.v1.ListInstancesRequest.LabelsEntry
+	52, // 46: gantry.v1.ListInstancesRequest.labels:type_name -> gantry.v1.ListInstancesRequest.LabelsEntry
 	10, // 47: gantry.v1.ListInstancesResponse.instances:type_name -> gantry.v1.Instance
 	3,  // 48: gantry.v1.SetOverrideRequest.service:type_name -> gantry.v1.ServiceRef
 	0,  // 49: gantry.v1.SetOverrideRequest.status:type_name -> gantry.v1.Status
 	10, // 50: gantry.v1.SetOverrideResponse.instance:type_name -> gantry.v1.Instance
 	3,  // 51: gantry.v1.DrainRequest.service:type_name -> gantry.v1.ServiceRef
-	50, // 52: gantry.v1.DrainRequest.wait:type_name -> google.protobuf.Duration
-	3,  // 53: gantry.v1.ConfigureServiceRequest.service:type_name -> gantry.v1.ServiceRef
-	12, // 54: gantry.v1.ConfigureServiceRequest.settings:type_name -> gantry.v1.ServiceSettings
-	14, // 55: gantry.v1.ListNamespacesResponse.namespaces:type_name -> gantry.v1.Namespace
-	14, // 56: gantry.v1.CreateNamespaceRequest.namespace:type_name -> gantry.v1.Namespace
-	15, // 57: gantry.v1.InstanceService.Register:input_type -> gantry.v1.RegisterRequest
-	17, // 58: gantry.v1.InstanceService.Beat:input_type -> gantry.v1.BeatRequest
-	19, // 59: gantry.v1.InstanceService.Deregister:input_type -> gantry.v1.DeregisterRequest
-	21, // 60: gantry.v1.InstanceService.ReportCheck:input_type -> gantry.v1.ReportCheckRequest
-	23, // 61: gantry.v1.InstanceService.Lookup:input_type -> gantry.v1.LookupRequest
-	24, // 62: gantry.v1.InstanceService.Watch:input_type -> gantry.v1.WatchRequest
-	27, // 63: gantry.v1.InstanceService.ListServices:input_type -> gantry.v1.ListServicesRequest
-	29, // 64: gantry.v1.InstanceService.ListInstances:input_type -> gantry.v1.ListInstancesRequest
-	31, // 65: gantry.v1.InstanceService.SetOverride:input_type -> gantry.v1.SetOverrideRequest
-	33, // 66: gantry.v1.InstanceService.Drain:input_type -> gantry.v1.DrainRequest
-	35, // 67: gantry.v1.InstanceService.ConfigureService:input_type -> gantry.v1.ConfigureServiceRequest
-	37, // 68: gantry.v1.InstanceService.ListNamespaces:input_type -> gantry.v1.ListNamespacesRequest
-	39, // 69: gantry.v1.InstanceService.CreateNamespace:input_type -> gantry.v1.CreateNamespaceRequest
-	41, // 70: gantry.v1.InstanceService.DeleteNamespace:input_type -> gantry.v1.DeleteNamespaceRequest
-	16, // 71: gantry.v1.InstanceService.Register:output_type -> gantry.v1.RegisterResponse
-	18, // 72: gantry.v1.InstanceService.Beat:output_type -> gantry.v1.BeatResponse
-	20, // 73: gantry.v1.InstanceService.Deregister:output_type -> gantry.v1.DeregisterResponse
-	22, // 74: gantry.v1.InstanceService.ReportCheck:output_type -> gantry.v1.ReportCheckResponse
-	26, // 75: gantry.v1.InstanceService.Lookup:output_type -> gantry.v1.ServiceEvent
-	26, // 76: gantry.v1.InstanceService.Watch:output_type -> gantry.v1.ServiceEvent
-	28, // 77: gantry.v1.InstanceService.ListServices:output_type -> gantry.v1.ListServicesResponse
-	30, // 78: gantry.v1.InstanceService.ListInstances:output_type -> gantry.v1.ListInstancesResponse
-	32, // 79: gantry.v1.InstanceService.SetOverride:output_type -> gantry.v1.SetOverrideResponse
-	34, // 80: gantry.v1.InstanceService.Drain:output_type -> gantry.v1.DrainResponse
-	36, // 81: gantry.v1.InstanceService.ConfigureService:output_type -> gantry.v1.ConfigureServiceResponse
-	38, // 82: gantry.v1.InstanceService.ListNamespaces:output_type -> gantry.v1.ListNamespacesResponse
-	40, // 83: gantry.v1.InstanceService.CreateNamespace:output_type -> gantry.v1.CreateNamespaceResponse
-	42, // 84: gantry.v1.InstanceService.DeleteNamespace:output_type -> gantry.v1.DeleteNamespaceResponse
-	71, // [71:85] is the sub-list for method output_type
-	57, // [57:71] is the sub-list for method input_type
-	57, // [57:57] is the sub-list for extension type_name
-	57, // [57:57] is the sub-list for extension extendee
-	0,  // [0:57] is the sub-list for field type_name
+	53, // 52: gantry.v1.DrainRequest.wait:type_name -> google.protobuf.Duration
+	35, // 53: gantry.v1.DrainResponse.who:type_name -> gantry.v1.Subscriber
+	3,  // 54: gantry.v1.Subscriber.service:type_name -> gantry.v1.ServiceRef
+	54, // 55: gantry.v1.Subscriber.since:type_name -> google.protobuf.Timestamp
+	54, // 56: gantry.v1.Subscriber.acknowledged_at:type_name -> google.protobuf.Timestamp
+	3,  // 57: gantry.v1.ListSubscribersRequest.service:type_name -> gantry.v1.ServiceRef
+	35, // 58: gantry.v1.ListSubscribersResponse.subscribers:type_name -> gantry.v1.Subscriber
+	3,  // 59: gantry.v1.ConfigureServiceRequest.service:type_name -> gantry.v1.ServiceRef
+	12, // 60: gantry.v1.ConfigureServiceRequest.settings:type_name -> gantry.v1.ServiceSettings
+	14, // 61: gantry.v1.ListNamespacesResponse.namespaces:type_name -> gantry.v1.Namespace
+	14, // 62: gantry.v1.CreateNamespaceRequest.namespace:type_name -> gantry.v1.Namespace
+	15, // 63: gantry.v1.InstanceService.Register:input_type -> gantry.v1.RegisterRequest
+	17, // 64: gantry.v1.InstanceService.Beat:input_type -> gantry.v1.BeatRequest
+	19, // 65: gantry.v1.InstanceService.Deregister:input_type -> gantry.v1.DeregisterRequest
+	21, // 66: gantry.v1.InstanceService.ReportCheck:input_type -> gantry.v1.ReportCheckRequest
+	23, // 67: gantry.v1.InstanceService.Lookup:input_type -> gantry.v1.LookupRequest
+	24, // 68: gantry.v1.InstanceService.Watch:input_type -> gantry.v1.WatchRequest
+	27, // 69: gantry.v1.InstanceService.ListServices:input_type -> gantry.v1.ListServicesRequest
+	29, // 70: gantry.v1.InstanceService.ListInstances:input_type -> gantry.v1.ListInstancesRequest
+	36, // 71: gantry.v1.InstanceService.ListSubscribers:input_type -> gantry.v1.ListSubscribersRequest
+	31, // 72: gantry.v1.InstanceService.SetOverride:input_type -> gantry.v1.SetOverrideRequest
+	33, // 73: gantry.v1.InstanceService.Drain:input_type -> gantry.v1.DrainRequest
+	38, // 74: gantry.v1.InstanceService.ConfigureService:input_type -> gantry.v1.ConfigureServiceRequest
+	40, // 75: gantry.v1.InstanceService.ListNamespaces:input_type -> gantry.v1.ListNamespacesRequest
+	42, // 76: gantry.v1.InstanceService.CreateNamespace:input_type -> gantry.v1.CreateNamespaceRequest
+	44, // 77: gantry.v1.InstanceService.DeleteNamespace:input_type -> gantry.v1.DeleteNamespaceRequest
+	16, // 78: gantry.v1.InstanceService.Register:output_type -> gantry.v1.RegisterResponse
+	18, // 79: gantry.v1.InstanceService.Beat:output_type -> gantry.v1.BeatResponse
+	20, // 80: gantry.v1.InstanceService.Deregister:output_type -> gantry.v1.DeregisterResponse
+	22, // 81: gantry.v1.InstanceService.ReportCheck:output_type -> gantry.v1.ReportCheckResponse
+	26, // 82: gantry.v1.InstanceService.Lookup:output_type -> gantry.v1.ServiceEvent
+	26, // 83: gantry.v1.InstanceService.Watch:output_type -> gantry.v1.ServiceEvent
+	28, // 84: gantry.v1.InstanceService.ListServices:output_type -> gantry.v1.ListServicesResponse
+	30, // 85: gantry.v1.InstanceService.ListInstances:output_type -> gantry.v1.ListInstancesResponse
+	37, // 86: gantry.v1.InstanceService.ListSubscribers:output_type -> gantry.v1.ListSubscribersResponse
+	32, // 87: gantry.v1.InstanceService.SetOverride:output_type -> gantry.v1.SetOverrideResponse
+	34, // 88: gantry.v1.InstanceService.Drain:output_type -> gantry.v1.DrainResponse
+	39, // 89: gantry.v1.InstanceService.ConfigureService:output_type -> gantry.v1.ConfigureServiceResponse
+	41, // 90: gantry.v1.InstanceService.ListNamespaces:output_type -> gantry.v1.ListNamespacesResponse
+	43, // 91: gantry.v1.InstanceService.CreateNamespace:output_type -> gantry.v1.CreateNamespaceResponse
+	45, // 92: gantry.v1.InstanceService.DeleteNamespace:output_type -> gantry.v1.DeleteNamespaceResponse
+	78, // [78:93] is the sub-list for method output_type
+	63, // [63:78] is the sub-list for method input_type
+	63, // [63:63] is the sub-list for extension type_name
+	63, // [63:63] is the sub-list for extension extendee
+	0,  // [0:63] is the sub-list for field type_name
 }
 
 func init() { file_gantry_v1_instance_proto_init() }
@@ -3253,7 +3554,7 @@ func file_gantry_v1_instance_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gantry_v1_instance_proto_rawDesc), len(file_gantry_v1_instance_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   47,
+			NumMessages:   50,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -27,6 +27,7 @@ const (
 	InstanceService_Watch_FullMethodName            = "/gantry.v1.InstanceService/Watch"
 	InstanceService_ListServices_FullMethodName     = "/gantry.v1.InstanceService/ListServices"
 	InstanceService_ListInstances_FullMethodName    = "/gantry.v1.InstanceService/ListInstances"
+	InstanceService_ListSubscribers_FullMethodName  = "/gantry.v1.InstanceService/ListSubscribers"
 	InstanceService_SetOverride_FullMethodName      = "/gantry.v1.InstanceService/SetOverride"
 	InstanceService_Drain_FullMethodName            = "/gantry.v1.InstanceService/Drain"
 	InstanceService_ConfigureService_FullMethodName = "/gantry.v1.InstanceService/ConfigureService"
@@ -54,6 +55,8 @@ type InstanceServiceClient interface {
 	Watch(ctx context.Context, in *WatchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ServiceEvent], error)
 	ListServices(ctx context.Context, in *ListServicesRequest, opts ...grpc.CallOption) (*ListServicesResponse, error)
 	ListInstances(ctx context.Context, in *ListInstancesRequest, opts ...grpc.CallOption) (*ListInstancesResponse, error)
+	// ListSubscribers answers who follows a service, from all nodes. Needs view.
+	ListSubscribers(ctx context.Context, in *ListSubscribersRequest, opts ...grpc.CallOption) (*ListSubscribersResponse, error)
 	// SetOverride sets an operator's weight or status; an empty override clears it.
 	SetOverride(ctx context.Context, in *SetOverrideRequest, opts ...grpc.CallOption) (*SetOverrideResponse, error)
 	// Drain takes an instance out of traffic, waits until its subscribers have acknowledged or
@@ -163,6 +166,16 @@ func (c *instanceServiceClient) ListInstances(ctx context.Context, in *ListInsta
 	return out, nil
 }
 
+func (c *instanceServiceClient) ListSubscribers(ctx context.Context, in *ListSubscribersRequest, opts ...grpc.CallOption) (*ListSubscribersResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListSubscribersResponse)
+	err := c.cc.Invoke(ctx, InstanceService_ListSubscribers_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *instanceServiceClient) SetOverride(ctx context.Context, in *SetOverrideRequest, opts ...grpc.CallOption) (*SetOverrideResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(SetOverrideResponse)
@@ -242,6 +255,8 @@ type InstanceServiceServer interface {
 	Watch(*WatchRequest, grpc.ServerStreamingServer[ServiceEvent]) error
 	ListServices(context.Context, *ListServicesRequest) (*ListServicesResponse, error)
 	ListInstances(context.Context, *ListInstancesRequest) (*ListInstancesResponse, error)
+	// ListSubscribers answers who follows a service, from all nodes. Needs view.
+	ListSubscribers(context.Context, *ListSubscribersRequest) (*ListSubscribersResponse, error)
 	// SetOverride sets an operator's weight or status; an empty override clears it.
 	SetOverride(context.Context, *SetOverrideRequest) (*SetOverrideResponse, error)
 	// Drain takes an instance out of traffic, waits until its subscribers have acknowledged or
@@ -285,6 +300,9 @@ func (UnimplementedInstanceServiceServer) ListServices(context.Context, *ListSer
 }
 func (UnimplementedInstanceServiceServer) ListInstances(context.Context, *ListInstancesRequest) (*ListInstancesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListInstances not implemented")
+}
+func (UnimplementedInstanceServiceServer) ListSubscribers(context.Context, *ListSubscribersRequest) (*ListSubscribersResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListSubscribers not implemented")
 }
 func (UnimplementedInstanceServiceServer) SetOverride(context.Context, *SetOverrideRequest) (*SetOverrideResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method SetOverride not implemented")
@@ -462,6 +480,24 @@ func _InstanceService_ListInstances_Handler(srv interface{}, ctx context.Context
 	return interceptor(ctx, in, info, handler)
 }
 
+func _InstanceService_ListSubscribers_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListSubscribersRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(InstanceServiceServer).ListSubscribers(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: InstanceService_ListSubscribers_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(InstanceServiceServer).ListSubscribers(ctx, req.(*ListSubscribersRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _InstanceService_SetOverride_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(SetOverrideRequest)
 	if err := dec(in); err != nil {
@@ -604,6 +640,10 @@ var InstanceService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListInstances",
 			Handler:    _InstanceService_ListInstances_Handler,
+		},
+		{
+			MethodName: "ListSubscribers",
+			Handler:    _InstanceService_ListSubscribers_Handler,
 		},
 		{
 			MethodName: "SetOverride",

@@ -163,9 +163,11 @@ type Document struct {
 	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
 	UpdatedAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
 	// For compare-and-set: changes with every change of this head.
-	Revision      int64  `protobuf:"varint,8,opt,name=revision,proto3" json:"revision,omitempty"`
-	Format        string `protobuf:"bytes,9,opt,name=format,proto3" json:"format,omitempty"`
-	Sensitive     bool   `protobuf:"varint,10,opt,name=sensitive,proto3" json:"sensitive,omitempty"`
+	Revision  int64  `protobuf:"varint,8,opt,name=revision,proto3" json:"revision,omitempty"`
+	Format    string `protobuf:"bytes,9,opt,name=format,proto3" json:"format,omitempty"`
+	Sensitive bool   `protobuf:"varint,10,opt,name=sensitive,proto3" json:"sensitive,omitempty"`
+	// Who changed it last; empty when that is not known.
+	Author        string `protobuf:"bytes,11,opt,name=author,proto3" json:"author,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -268,6 +270,13 @@ func (x *Document) GetSensitive() bool {
 		return x.Sensitive
 	}
 	return false
+}
+
+func (x *Document) GetAuthor() string {
+	if x != nil {
+		return x.Author
+	}
+	return ""
 }
 
 // Version is immutable.
@@ -1650,8 +1659,10 @@ type ListRequest struct {
 	IncludeDeleted bool   `protobuf:"varint,4,opt,name=include_deleted,json=includeDeleted,proto3" json:"include_deleted,omitempty"`
 	PageSize       uint32 `protobuf:"varint,5,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	PageToken      string `protobuf:"bytes,6,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Also tell how far each document of the page is applied, which asks all nodes.
+	Applied       bool `protobuf:"varint,7,opt,name=applied,proto3" json:"applied,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListRequest) Reset() {
@@ -1726,10 +1737,21 @@ func (x *ListRequest) GetPageToken() string {
 	return ""
 }
 
+func (x *ListRequest) GetApplied() bool {
+	if x != nil {
+		return x.Applied
+	}
+	return false
+}
+
 type ListResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Documents     []*Document            `protobuf:"bytes,1,rep,name=documents,proto3" json:"documents,omitempty"`
 	NextPageToken string                 `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	// One a document, in order, when it was asked for.
+	Applied []*AppliedSummary `protobuf:"bytes,3,rep,name=applied,proto3" json:"applied,omitempty"`
+	// Nodes that did not answer: what their sessions run is not counted.
+	MissingNodes  []string `protobuf:"bytes,4,rep,name=missing_nodes,json=missingNodes,proto3" json:"missing_nodes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1778,6 +1800,84 @@ func (x *ListResponse) GetNextPageToken() string {
 	return ""
 }
 
+func (x *ListResponse) GetApplied() []*AppliedSummary {
+	if x != nil {
+		return x.Applied
+	}
+	return nil
+}
+
+func (x *ListResponse) GetMissingNodes() []string {
+	if x != nil {
+		return x.MissingNodes
+	}
+	return nil
+}
+
+// AppliedSummary counts instances by what they run of a document. Who does not report, as clients of foreign protocols do not, is not counted.
+type AppliedSummary struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Instances that report anything.
+	Instances uint32 `protobuf:"varint,1,opt,name=instances,proto3" json:"instances,omitempty"`
+	// Run the version that they should run by now.
+	Current uint32 `protobuf:"varint,2,opt,name=current,proto3" json:"current,omitempty"`
+	// Refused the version that they were given.
+	Failed        uint32 `protobuf:"varint,3,opt,name=failed,proto3" json:"failed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AppliedSummary) Reset() {
+	*x = AppliedSummary{}
+	mi := &file_gantry_v1_release_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AppliedSummary) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AppliedSummary) ProtoMessage() {}
+
+func (x *AppliedSummary) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_v1_release_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AppliedSummary.ProtoReflect.Descriptor instead.
+func (*AppliedSummary) Descriptor() ([]byte, []int) {
+	return file_gantry_v1_release_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *AppliedSummary) GetInstances() uint32 {
+	if x != nil {
+		return x.Instances
+	}
+	return 0
+}
+
+func (x *AppliedSummary) GetCurrent() uint32 {
+	if x != nil {
+		return x.Current
+	}
+	return 0
+}
+
+func (x *AppliedSummary) GetFailed() uint32 {
+	if x != nil {
+		return x.Failed
+	}
+	return 0
+}
+
 type HistoryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Ref   *DocumentRef           `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
@@ -1789,7 +1889,7 @@ type HistoryRequest struct {
 
 func (x *HistoryRequest) Reset() {
 	*x = HistoryRequest{}
-	mi := &file_gantry_v1_release_proto_msgTypes[23]
+	mi := &file_gantry_v1_release_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1801,7 +1901,7 @@ func (x *HistoryRequest) String() string {
 func (*HistoryRequest) ProtoMessage() {}
 
 func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_release_proto_msgTypes[23]
+	mi := &file_gantry_v1_release_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1814,7 +1914,7 @@ func (x *HistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryRequest.ProtoReflect.Descriptor instead.
 func (*HistoryRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_release_proto_rawDescGZIP(), []int{23}
+	return file_gantry_v1_release_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *HistoryRequest) GetRef() *DocumentRef {
@@ -1843,7 +1943,7 @@ type HistoryResponse struct {
 
 func (x *HistoryResponse) Reset() {
 	*x = HistoryResponse{}
-	mi := &file_gantry_v1_release_proto_msgTypes[24]
+	mi := &file_gantry_v1_release_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1855,7 +1955,7 @@ func (x *HistoryResponse) String() string {
 func (*HistoryResponse) ProtoMessage() {}
 
 func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_release_proto_msgTypes[24]
+	mi := &file_gantry_v1_release_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1868,7 +1968,7 @@ func (x *HistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HistoryResponse.ProtoReflect.Descriptor instead.
 func (*HistoryResponse) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_release_proto_rawDescGZIP(), []int{24}
+	return file_gantry_v1_release_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *HistoryResponse) GetDocument() *Document {
@@ -1907,7 +2007,7 @@ type DiffRequest struct {
 
 func (x *DiffRequest) Reset() {
 	*x = DiffRequest{}
-	mi := &file_gantry_v1_release_proto_msgTypes[25]
+	mi := &file_gantry_v1_release_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1919,7 +2019,7 @@ func (x *DiffRequest) String() string {
 func (*DiffRequest) ProtoMessage() {}
 
 func (x *DiffRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_release_proto_msgTypes[25]
+	mi := &file_gantry_v1_release_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1932,7 +2032,7 @@ func (x *DiffRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffRequest.ProtoReflect.Descriptor instead.
 func (*DiffRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_release_proto_rawDescGZIP(), []int{25}
+	return file_gantry_v1_release_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *DiffRequest) GetRef() *DocumentRef {
@@ -1975,7 +2075,7 @@ type DiffResponse struct {
 
 func (x *DiffResponse) Reset() {
 	*x = DiffResponse{}
-	mi := &file_gantry_v1_release_proto_msgTypes[26]
+	mi := &file_gantry_v1_release_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1987,7 +2087,7 @@ func (x *DiffResponse) String() string {
 func (*DiffResponse) ProtoMessage() {}
 
 func (x *DiffResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_release_proto_msgTypes[26]
+	mi := &file_gantry_v1_release_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2000,7 +2100,7 @@ func (x *DiffResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffResponse.ProtoReflect.Descriptor instead.
 func (*DiffResponse) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_release_proto_rawDescGZIP(), []int{26}
+	return file_gantry_v1_release_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *DiffResponse) GetUnified() string {
@@ -2034,7 +2134,7 @@ type ResolveRequest struct {
 
 func (x *ResolveRequest) Reset() {
 	*x = ResolveRequest{}
-	mi := &file_gantry_v1_release_proto_msgTypes[27]
+	mi := &file_gantry_v1_release_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2046,7 +2146,7 @@ func (x *ResolveRequest) String() string {
 func (*ResolveRequest) ProtoMessage() {}
 
 func (x *ResolveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_release_proto_msgTypes[27]
+	mi := &file_gantry_v1_release_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2059,7 +2159,7 @@ func (x *ResolveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveRequest.ProtoReflect.Descriptor instead.
 func (*ResolveRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_release_proto_rawDescGZIP(), []int{27}
+	return file_gantry_v1_release_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ResolveRequest) GetRef() *DocumentRef {
@@ -2086,7 +2186,7 @@ type PreviewRequest struct {
 
 func (x *PreviewRequest) Reset() {
 	*x = PreviewRequest{}
-	mi := &file_gantry_v1_release_proto_msgTypes[28]
+	mi := &file_gantry_v1_release_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2098,7 +2198,7 @@ func (x *PreviewRequest) String() string {
 func (*PreviewRequest) ProtoMessage() {}
 
 func (x *PreviewRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_release_proto_msgTypes[28]
+	mi := &file_gantry_v1_release_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2111,7 +2211,7 @@ func (x *PreviewRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewRequest.ProtoReflect.Descriptor instead.
 func (*PreviewRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_release_proto_rawDescGZIP(), []int{28}
+	return file_gantry_v1_release_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *PreviewRequest) GetRef() *DocumentRef {
@@ -2139,7 +2239,7 @@ type PreviewResponse struct {
 
 func (x *PreviewResponse) Reset() {
 	*x = PreviewResponse{}
-	mi := &file_gantry_v1_release_proto_msgTypes[29]
+	mi := &file_gantry_v1_release_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2151,7 +2251,7 @@ func (x *PreviewResponse) String() string {
 func (*PreviewResponse) ProtoMessage() {}
 
 func (x *PreviewResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_release_proto_msgTypes[29]
+	mi := &file_gantry_v1_release_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2164,7 +2264,7 @@ func (x *PreviewResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewResponse.ProtoReflect.Descriptor instead.
 func (*PreviewResponse) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_release_proto_rawDescGZIP(), []int{29}
+	return file_gantry_v1_release_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *PreviewResponse) GetChosen() []*Subject {
@@ -2190,7 +2290,7 @@ type AppliedRequest struct {
 
 func (x *AppliedRequest) Reset() {
 	*x = AppliedRequest{}
-	mi := &file_gantry_v1_release_proto_msgTypes[30]
+	mi := &file_gantry_v1_release_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2202,7 +2302,7 @@ func (x *AppliedRequest) String() string {
 func (*AppliedRequest) ProtoMessage() {}
 
 func (x *AppliedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_release_proto_msgTypes[30]
+	mi := &file_gantry_v1_release_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2215,7 +2315,7 @@ func (x *AppliedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppliedRequest.ProtoReflect.Descriptor instead.
 func (*AppliedRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_release_proto_rawDescGZIP(), []int{30}
+	return file_gantry_v1_release_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *AppliedRequest) GetRef() *DocumentRef {
@@ -2236,7 +2336,7 @@ type AppliedResponse struct {
 
 func (x *AppliedResponse) Reset() {
 	*x = AppliedResponse{}
-	mi := &file_gantry_v1_release_proto_msgTypes[31]
+	mi := &file_gantry_v1_release_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2248,7 +2348,7 @@ func (x *AppliedResponse) String() string {
 func (*AppliedResponse) ProtoMessage() {}
 
 func (x *AppliedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_release_proto_msgTypes[31]
+	mi := &file_gantry_v1_release_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2261,7 +2361,7 @@ func (x *AppliedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppliedResponse.ProtoReflect.Descriptor instead.
 func (*AppliedResponse) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_release_proto_rawDescGZIP(), []int{31}
+	return file_gantry_v1_release_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *AppliedResponse) GetReports() []*AppliedReport {
@@ -2288,7 +2388,7 @@ type WatchDocumentsRequest struct {
 
 func (x *WatchDocumentsRequest) Reset() {
 	*x = WatchDocumentsRequest{}
-	mi := &file_gantry_v1_release_proto_msgTypes[32]
+	mi := &file_gantry_v1_release_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2300,7 +2400,7 @@ func (x *WatchDocumentsRequest) String() string {
 func (*WatchDocumentsRequest) ProtoMessage() {}
 
 func (x *WatchDocumentsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_release_proto_msgTypes[32]
+	mi := &file_gantry_v1_release_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2313,7 +2413,7 @@ func (x *WatchDocumentsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchDocumentsRequest.ProtoReflect.Descriptor instead.
 func (*WatchDocumentsRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_release_proto_rawDescGZIP(), []int{32}
+	return file_gantry_v1_release_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *WatchDocumentsRequest) GetRefs() []*DocumentRef {
@@ -2343,7 +2443,7 @@ type ExportRequest struct {
 
 func (x *ExportRequest) Reset() {
 	*x = ExportRequest{}
-	mi := &file_gantry_v1_release_proto_msgTypes[33]
+	mi := &file_gantry_v1_release_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2355,7 +2455,7 @@ func (x *ExportRequest) String() string {
 func (*ExportRequest) ProtoMessage() {}
 
 func (x *ExportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_release_proto_msgTypes[33]
+	mi := &file_gantry_v1_release_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2368,7 +2468,7 @@ func (x *ExportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRequest.ProtoReflect.Descriptor instead.
 func (*ExportRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_release_proto_rawDescGZIP(), []int{33}
+	return file_gantry_v1_release_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ExportRequest) GetNamespace() string {
@@ -2404,7 +2504,7 @@ type ExportResponse struct {
 
 func (x *ExportResponse) Reset() {
 	*x = ExportResponse{}
-	mi := &file_gantry_v1_release_proto_msgTypes[34]
+	mi := &file_gantry_v1_release_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2416,7 +2516,7 @@ func (x *ExportResponse) String() string {
 func (*ExportResponse) ProtoMessage() {}
 
 func (x *ExportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_release_proto_msgTypes[34]
+	mi := &file_gantry_v1_release_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2429,7 +2529,7 @@ func (x *ExportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportResponse.ProtoReflect.Descriptor instead.
 func (*ExportResponse) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_release_proto_rawDescGZIP(), []int{34}
+	return file_gantry_v1_release_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ExportResponse) GetDocument() *Document {
@@ -2461,7 +2561,7 @@ type RotateKeysRequest struct {
 
 func (x *RotateKeysRequest) Reset() {
 	*x = RotateKeysRequest{}
-	mi := &file_gantry_v1_release_proto_msgTypes[35]
+	mi := &file_gantry_v1_release_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2473,7 +2573,7 @@ func (x *RotateKeysRequest) String() string {
 func (*RotateKeysRequest) ProtoMessage() {}
 
 func (x *RotateKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_release_proto_msgTypes[35]
+	mi := &file_gantry_v1_release_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2486,7 +2586,7 @@ func (x *RotateKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateKeysRequest.ProtoReflect.Descriptor instead.
 func (*RotateKeysRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_release_proto_rawDescGZIP(), []int{35}
+	return file_gantry_v1_release_proto_rawDescGZIP(), []int{36}
 }
 
 type RotateKeysResponse struct {
@@ -2500,7 +2600,7 @@ type RotateKeysResponse struct {
 
 func (x *RotateKeysResponse) Reset() {
 	*x = RotateKeysResponse{}
-	mi := &file_gantry_v1_release_proto_msgTypes[36]
+	mi := &file_gantry_v1_release_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2512,7 +2612,7 @@ func (x *RotateKeysResponse) String() string {
 func (*RotateKeysResponse) ProtoMessage() {}
 
 func (x *RotateKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_release_proto_msgTypes[36]
+	mi := &file_gantry_v1_release_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2525,7 +2625,7 @@ func (x *RotateKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateKeysResponse.ProtoReflect.Descriptor instead.
 func (*RotateKeysResponse) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_release_proto_rawDescGZIP(), []int{36}
+	return file_gantry_v1_release_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *RotateKeysResponse) GetDone() uint32 {
@@ -2560,7 +2660,7 @@ type AppliedByRequest struct {
 
 func (x *AppliedByRequest) Reset() {
 	*x = AppliedByRequest{}
-	mi := &file_gantry_v1_release_proto_msgTypes[37]
+	mi := &file_gantry_v1_release_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2572,7 +2672,7 @@ func (x *AppliedByRequest) String() string {
 func (*AppliedByRequest) ProtoMessage() {}
 
 func (x *AppliedByRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_release_proto_msgTypes[37]
+	mi := &file_gantry_v1_release_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2585,7 +2685,7 @@ func (x *AppliedByRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AppliedByRequest.ProtoReflect.Descriptor instead.
 func (*AppliedByRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_release_proto_rawDescGZIP(), []int{37}
+	return file_gantry_v1_release_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *AppliedByRequest) GetService() *ServiceRef {
@@ -2610,7 +2710,7 @@ type ListKindsRequest struct {
 
 func (x *ListKindsRequest) Reset() {
 	*x = ListKindsRequest{}
-	mi := &file_gantry_v1_release_proto_msgTypes[38]
+	mi := &file_gantry_v1_release_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2622,7 +2722,7 @@ func (x *ListKindsRequest) String() string {
 func (*ListKindsRequest) ProtoMessage() {}
 
 func (x *ListKindsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_release_proto_msgTypes[38]
+	mi := &file_gantry_v1_release_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2635,7 +2735,7 @@ func (x *ListKindsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKindsRequest.ProtoReflect.Descriptor instead.
 func (*ListKindsRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_release_proto_rawDescGZIP(), []int{38}
+	return file_gantry_v1_release_proto_rawDescGZIP(), []int{39}
 }
 
 type ListKindsResponse struct {
@@ -2648,7 +2748,7 @@ type ListKindsResponse struct {
 
 func (x *ListKindsResponse) Reset() {
 	*x = ListKindsResponse{}
-	mi := &file_gantry_v1_release_proto_msgTypes[39]
+	mi := &file_gantry_v1_release_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2660,7 +2760,7 @@ func (x *ListKindsResponse) String() string {
 func (*ListKindsResponse) ProtoMessage() {}
 
 func (x *ListKindsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_release_proto_msgTypes[39]
+	mi := &file_gantry_v1_release_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2673,7 +2773,7 @@ func (x *ListKindsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKindsResponse.ProtoReflect.Descriptor instead.
 func (*ListKindsResponse) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_release_proto_rawDescGZIP(), []int{39}
+	return file_gantry_v1_release_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ListKindsResponse) GetKinds() []*DocumentKind {
@@ -2695,7 +2795,7 @@ type DocumentKind struct {
 
 func (x *DocumentKind) Reset() {
 	*x = DocumentKind{}
-	mi := &file_gantry_v1_release_proto_msgTypes[40]
+	mi := &file_gantry_v1_release_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2707,7 +2807,7 @@ func (x *DocumentKind) String() string {
 func (*DocumentKind) ProtoMessage() {}
 
 func (x *DocumentKind) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_release_proto_msgTypes[40]
+	mi := &file_gantry_v1_release_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2720,7 +2820,7 @@ func (x *DocumentKind) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DocumentKind.ProtoReflect.Descriptor instead.
 func (*DocumentKind) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_release_proto_rawDescGZIP(), []int{40}
+	return file_gantry_v1_release_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *DocumentKind) GetName() string {
@@ -2746,7 +2846,7 @@ type ListSchemasRequest struct {
 
 func (x *ListSchemasRequest) Reset() {
 	*x = ListSchemasRequest{}
-	mi := &file_gantry_v1_release_proto_msgTypes[41]
+	mi := &file_gantry_v1_release_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2758,7 +2858,7 @@ func (x *ListSchemasRequest) String() string {
 func (*ListSchemasRequest) ProtoMessage() {}
 
 func (x *ListSchemasRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_release_proto_msgTypes[41]
+	mi := &file_gantry_v1_release_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2771,7 +2871,7 @@ func (x *ListSchemasRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSchemasRequest.ProtoReflect.Descriptor instead.
 func (*ListSchemasRequest) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_release_proto_rawDescGZIP(), []int{41}
+	return file_gantry_v1_release_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ListSchemasRequest) GetRef() *DocumentRef {
@@ -2784,14 +2884,14 @@ func (x *ListSchemasRequest) GetRef() *DocumentRef {
 type ListSchemasResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// A document has to fit all of them. None: nothing is known.
-	Schemas       []*DocumentSchema `protobuf:"bytes,1,rep,name=schemas,proto3" json:"schemas,omitempty"`
+	Schemas       []*KindSchema `protobuf:"bytes,1,rep,name=schemas,proto3" json:"schemas,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListSchemasResponse) Reset() {
 	*x = ListSchemasResponse{}
-	mi := &file_gantry_v1_release_proto_msgTypes[42]
+	mi := &file_gantry_v1_release_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2803,7 +2903,7 @@ func (x *ListSchemasResponse) String() string {
 func (*ListSchemasResponse) ProtoMessage() {}
 
 func (x *ListSchemasResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_release_proto_msgTypes[42]
+	mi := &file_gantry_v1_release_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2816,17 +2916,18 @@ func (x *ListSchemasResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSchemasResponse.ProtoReflect.Descriptor instead.
 func (*ListSchemasResponse) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_release_proto_rawDescGZIP(), []int{42}
+	return file_gantry_v1_release_proto_rawDescGZIP(), []int{43}
 }
 
-func (x *ListSchemasResponse) GetSchemas() []*DocumentSchema {
+func (x *ListSchemasResponse) GetSchemas() []*KindSchema {
 	if x != nil {
 		return x.Schemas
 	}
 	return nil
 }
 
-type DocumentSchema struct {
+// KindSchema is what may stand in a document.
+type KindSchema struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The document that asks for it, such as "Schema/loan"; empty for what the kind itself asks for.
 	Source string `protobuf:"bytes,1,opt,name=source,proto3" json:"source,omitempty"`
@@ -2836,21 +2937,21 @@ type DocumentSchema struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *DocumentSchema) Reset() {
-	*x = DocumentSchema{}
-	mi := &file_gantry_v1_release_proto_msgTypes[43]
+func (x *KindSchema) Reset() {
+	*x = KindSchema{}
+	mi := &file_gantry_v1_release_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *DocumentSchema) String() string {
+func (x *KindSchema) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*DocumentSchema) ProtoMessage() {}
+func (*KindSchema) ProtoMessage() {}
 
-func (x *DocumentSchema) ProtoReflect() protoreflect.Message {
-	mi := &file_gantry_v1_release_proto_msgTypes[43]
+func (x *KindSchema) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_v1_release_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2861,19 +2962,19 @@ func (x *DocumentSchema) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use DocumentSchema.ProtoReflect.Descriptor instead.
-func (*DocumentSchema) Descriptor() ([]byte, []int) {
-	return file_gantry_v1_release_proto_rawDescGZIP(), []int{43}
+// Deprecated: Use KindSchema.ProtoReflect.Descriptor instead.
+func (*KindSchema) Descriptor() ([]byte, []int) {
+	return file_gantry_v1_release_proto_rawDescGZIP(), []int{44}
 }
 
-func (x *DocumentSchema) GetSource() string {
+func (x *KindSchema) GetSource() string {
 	if x != nil {
 		return x.Source
 	}
 	return ""
 }
 
-func (x *DocumentSchema) GetSchema() string {
+func (x *KindSchema) GetSchema() string {
 	if x != nil {
 		return x.Schema
 	}
@@ -2888,7 +2989,7 @@ const file_gantry_v1_release_proto_rawDesc = "" +
 	"\vDocumentRef\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x12\n" +
-	"\x04name\x18\x03 \x01(\tR\x04name\"\x96\x03\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\"\xae\x03\n" +
 	"\bDocument\x12(\n" +
 	"\x03ref\x18\x01 \x01(\v2\x16.gantry.v1.DocumentRefR\x03ref\x12%\n" +
 	"\x0elatest_version\x18\x02 \x01(\x03R\rlatestVersion\x12)\n" +
@@ -2902,7 +3003,8 @@ const file_gantry_v1_release_proto_rawDesc = "" +
 	"\brevision\x18\b \x01(\x03R\brevision\x12\x16\n" +
 	"\x06format\x18\t \x01(\tR\x06format\x12\x1c\n" +
 	"\tsensitive\x18\n" +
-	" \x01(\bR\tsensitive\"\xac\x02\n" +
+	" \x01(\bR\tsensitive\x12\x16\n" +
+	"\x06author\x18\v \x01(\tR\x06author\"\xac\x02\n" +
 	"\aVersion\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x03R\aversion\x12\x16\n" +
 	"\x06format\x18\x02 \x01(\tR\x06format\x12\x18\n" +
@@ -3025,7 +3127,7 @@ const file_gantry_v1_release_proto_rawDesc = "" +
 	"\aversion\x18\x02 \x01(\x03R\aversion\"l\n" +
 	"\vGetResponse\x12/\n" +
 	"\bdocument\x18\x01 \x01(\v2\x13.gantry.v1.DocumentR\bdocument\x12,\n" +
-	"\aversion\x18\x02 \x01(\v2\x12.gantry.v1.VersionR\aversion\"\xbc\x01\n" +
+	"\aversion\x18\x02 \x01(\v2\x12.gantry.v1.VersionR\aversion\"\xd6\x01\n" +
 	"\vListRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x16\n" +
@@ -3033,10 +3135,17 @@ const file_gantry_v1_release_proto_rawDesc = "" +
 	"\x0finclude_deleted\x18\x04 \x01(\bR\x0eincludeDeleted\x12\x1b\n" +
 	"\tpage_size\x18\x05 \x01(\rR\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\x06 \x01(\tR\tpageToken\"i\n" +
+	"page_token\x18\x06 \x01(\tR\tpageToken\x12\x18\n" +
+	"\aapplied\x18\a \x01(\bR\aapplied\"\xc3\x01\n" +
 	"\fListResponse\x121\n" +
 	"\tdocuments\x18\x01 \x03(\v2\x13.gantry.v1.DocumentR\tdocuments\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"P\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x123\n" +
+	"\aapplied\x18\x03 \x03(\v2\x19.gantry.v1.AppliedSummaryR\aapplied\x12#\n" +
+	"\rmissing_nodes\x18\x04 \x03(\tR\fmissingNodes\"`\n" +
+	"\x0eAppliedSummary\x12\x1c\n" +
+	"\tinstances\x18\x01 \x01(\rR\tinstances\x12\x18\n" +
+	"\acurrent\x18\x02 \x01(\rR\acurrent\x12\x16\n" +
+	"\x06failed\x18\x03 \x01(\rR\x06failed\"P\n" +
 	"\x0eHistoryRequest\x12(\n" +
 	"\x03ref\x18\x01 \x01(\v2\x16.gantry.v1.DocumentRefR\x03ref\x12\x14\n" +
 	"\x05limit\x18\x02 \x01(\rR\x05limit\"\xa5\x01\n" +
@@ -3093,10 +3202,11 @@ const file_gantry_v1_release_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aformats\x18\x02 \x03(\tR\aformats\">\n" +
 	"\x12ListSchemasRequest\x12(\n" +
-	"\x03ref\x18\x01 \x01(\v2\x16.gantry.v1.DocumentRefR\x03ref\"J\n" +
-	"\x13ListSchemasResponse\x123\n" +
-	"\aschemas\x18\x01 \x03(\v2\x19.gantry.v1.DocumentSchemaR\aschemas\"@\n" +
-	"\x0eDocumentSchema\x12\x16\n" +
+	"\x03ref\x18\x01 \x01(\v2\x16.gantry.v1.DocumentRefR\x03ref\"F\n" +
+	"\x13ListSchemasResponse\x12/\n" +
+	"\aschemas\x18\x01 \x03(\v2\x15.gantry.v1.KindSchemaR\aschemas\"<\n" +
+	"\n" +
+	"KindSchema\x12\x16\n" +
 	"\x06source\x18\x01 \x01(\tR\x06source\x12\x16\n" +
 	"\x06schema\x18\x02 \x01(\tR\x06schema*\xb3\x01\n" +
 	"\x06Action\x12\x16\n" +
@@ -3107,7 +3217,7 @@ const file_gantry_v1_release_proto_rawDesc = "" +
 	"\x0fACTION_PROMOTED\x10\x04\x12\x12\n" +
 	"\x0eACTION_ABORTED\x10\x05\x12\x16\n" +
 	"\x12ACTION_ROLLED_BACK\x10\x06\x12\x12\n" +
-	"\x0eACTION_DELETED\x10\a2\xed\n" +
+	"\x0eACTION_DELETED\x10\a2\xe8\n" +
 	"\n" +
 	"\x0eReleaseService\x12@\n" +
 	"\aPublish\x12\x19.gantry.v1.PublishRequest\x1a\x1a.gantry.v1.PublishResponse\x12B\n" +
@@ -3119,8 +3229,8 @@ const file_gantry_v1_release_proto_rawDesc = "" +
 	"\x06Delete\x12\x18.gantry.v1.DeleteRequest\x1a\x1a.gantry.v1.ReleaseResponse\x129\n" +
 	"\x03Get\x12\x15.gantry.v1.GetRequest\x1a\x16.gantry.v1.GetResponse\"\x03\x90\x02\x01\x12<\n" +
 	"\x04List\x12\x16.gantry.v1.ListRequest\x1a\x17.gantry.v1.ListResponse\"\x03\x90\x02\x01\x12E\n" +
-	"\aHistory\x12\x19.gantry.v1.HistoryRequest\x1a\x1a.gantry.v1.HistoryResponse\"\x03\x90\x02\x01\x12<\n" +
-	"\x04Diff\x12\x16.gantry.v1.DiffRequest\x1a\x17.gantry.v1.DiffResponse\"\x03\x90\x02\x01\x12C\n" +
+	"\aHistory\x12\x19.gantry.v1.HistoryRequest\x1a\x1a.gantry.v1.HistoryResponse\"\x03\x90\x02\x01\x127\n" +
+	"\x04Diff\x12\x16.gantry.v1.DiffRequest\x1a\x17.gantry.v1.DiffResponse\x12C\n" +
 	"\aResolve\x12\x19.gantry.v1.ResolveRequest\x1a\x18.gantry.v1.DocumentEvent\"\x03\x90\x02\x01\x12E\n" +
 	"\aPreview\x12\x19.gantry.v1.PreviewRequest\x1a\x1a.gantry.v1.PreviewResponse\"\x03\x90\x02\x01\x12E\n" +
 	"\aApplied\x12\x19.gantry.v1.AppliedRequest\x1a\x1a.gantry.v1.AppliedResponse\"\x03\x90\x02\x01\x12I\n" +
@@ -3145,7 +3255,7 @@ func file_gantry_v1_release_proto_rawDescGZIP() []byte {
 }
 
 var file_gantry_v1_release_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_gantry_v1_release_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
+var file_gantry_v1_release_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
 var file_gantry_v1_release_proto_goTypes = []any{
 	(Action)(0),                   // 0: gantry.v1.Action
 	(*DocumentRef)(nil),           // 1: gantry.v1.DocumentRef
@@ -3171,52 +3281,53 @@ var file_gantry_v1_release_proto_goTypes = []any{
 	(*GetResponse)(nil),           // 21: gantry.v1.GetResponse
 	(*ListRequest)(nil),           // 22: gantry.v1.ListRequest
 	(*ListResponse)(nil),          // 23: gantry.v1.ListResponse
-	(*HistoryRequest)(nil),        // 24: gantry.v1.HistoryRequest
-	(*HistoryResponse)(nil),       // 25: gantry.v1.HistoryResponse
-	(*DiffRequest)(nil),           // 26: gantry.v1.DiffRequest
-	(*DiffResponse)(nil),          // 27: gantry.v1.DiffResponse
-	(*ResolveRequest)(nil),        // 28: gantry.v1.ResolveRequest
-	(*PreviewRequest)(nil),        // 29: gantry.v1.PreviewRequest
-	(*PreviewResponse)(nil),       // 30: gantry.v1.PreviewResponse
-	(*AppliedRequest)(nil),        // 31: gantry.v1.AppliedRequest
-	(*AppliedResponse)(nil),       // 32: gantry.v1.AppliedResponse
-	(*WatchDocumentsRequest)(nil), // 33: gantry.v1.WatchDocumentsRequest
-	(*ExportRequest)(nil),         // 34: gantry.v1.ExportRequest
-	(*ExportResponse)(nil),        // 35: gantry.v1.ExportResponse
-	(*RotateKeysRequest)(nil),     // 36: gantry.v1.RotateKeysRequest
-	(*RotateKeysResponse)(nil),    // 37: gantry.v1.RotateKeysResponse
-	(*AppliedByRequest)(nil),      // 38: gantry.v1.AppliedByRequest
-	(*ListKindsRequest)(nil),      // 39: gantry.v1.ListKindsRequest
-	(*ListKindsResponse)(nil),     // 40: gantry.v1.ListKindsResponse
-	(*DocumentKind)(nil),          // 41: gantry.v1.DocumentKind
-	(*ListSchemasRequest)(nil),    // 42: gantry.v1.ListSchemasRequest
-	(*ListSchemasResponse)(nil),   // 43: gantry.v1.ListSchemasResponse
-	(*DocumentSchema)(nil),        // 44: gantry.v1.DocumentSchema
-	nil,                           // 45: gantry.v1.Cohort.LabelsEntry
-	nil,                           // 46: gantry.v1.Subject.LabelsEntry
-	(*timestamppb.Timestamp)(nil), // 47: google.protobuf.Timestamp
-	(*ServiceRef)(nil),            // 48: gantry.v1.ServiceRef
+	(*AppliedSummary)(nil),        // 24: gantry.v1.AppliedSummary
+	(*HistoryRequest)(nil),        // 25: gantry.v1.HistoryRequest
+	(*HistoryResponse)(nil),       // 26: gantry.v1.HistoryResponse
+	(*DiffRequest)(nil),           // 27: gantry.v1.DiffRequest
+	(*DiffResponse)(nil),          // 28: gantry.v1.DiffResponse
+	(*ResolveRequest)(nil),        // 29: gantry.v1.ResolveRequest
+	(*PreviewRequest)(nil),        // 30: gantry.v1.PreviewRequest
+	(*PreviewResponse)(nil),       // 31: gantry.v1.PreviewResponse
+	(*AppliedRequest)(nil),        // 32: gantry.v1.AppliedRequest
+	(*AppliedResponse)(nil),       // 33: gantry.v1.AppliedResponse
+	(*WatchDocumentsRequest)(nil), // 34: gantry.v1.WatchDocumentsRequest
+	(*ExportRequest)(nil),         // 35: gantry.v1.ExportRequest
+	(*ExportResponse)(nil),        // 36: gantry.v1.ExportResponse
+	(*RotateKeysRequest)(nil),     // 37: gantry.v1.RotateKeysRequest
+	(*RotateKeysResponse)(nil),    // 38: gantry.v1.RotateKeysResponse
+	(*AppliedByRequest)(nil),      // 39: gantry.v1.AppliedByRequest
+	(*ListKindsRequest)(nil),      // 40: gantry.v1.ListKindsRequest
+	(*ListKindsResponse)(nil),     // 41: gantry.v1.ListKindsResponse
+	(*DocumentKind)(nil),          // 42: gantry.v1.DocumentKind
+	(*ListSchemasRequest)(nil),    // 43: gantry.v1.ListSchemasRequest
+	(*ListSchemasResponse)(nil),   // 44: gantry.v1.ListSchemasResponse
+	(*KindSchema)(nil),            // 45: gantry.v1.KindSchema
+	nil,                           // 46: gantry.v1.Cohort.LabelsEntry
+	nil,                           // 47: gantry.v1.Subject.LabelsEntry
+	(*timestamppb.Timestamp)(nil), // 48: google.protobuf.Timestamp
+	(*ServiceRef)(nil),            // 49: gantry.v1.ServiceRef
 }
 var file_gantry_v1_release_proto_depIdxs = []int32{
 	1,  // 0: gantry.v1.Document.ref:type_name -> gantry.v1.DocumentRef
 	5,  // 1: gantry.v1.Document.rollout:type_name -> gantry.v1.Rollout
-	47, // 2: gantry.v1.Document.created_at:type_name -> google.protobuf.Timestamp
-	47, // 3: gantry.v1.Document.updated_at:type_name -> google.protobuf.Timestamp
-	47, // 4: gantry.v1.Version.created_at:type_name -> google.protobuf.Timestamp
-	45, // 5: gantry.v1.Cohort.labels:type_name -> gantry.v1.Cohort.LabelsEntry
+	48, // 2: gantry.v1.Document.created_at:type_name -> google.protobuf.Timestamp
+	48, // 3: gantry.v1.Document.updated_at:type_name -> google.protobuf.Timestamp
+	48, // 4: gantry.v1.Version.created_at:type_name -> google.protobuf.Timestamp
+	46, // 5: gantry.v1.Cohort.labels:type_name -> gantry.v1.Cohort.LabelsEntry
 	4,  // 6: gantry.v1.Rollout.cohort:type_name -> gantry.v1.Cohort
-	47, // 7: gantry.v1.Rollout.started_at:type_name -> google.protobuf.Timestamp
-	47, // 8: gantry.v1.Rollout.changed_at:type_name -> google.protobuf.Timestamp
+	48, // 7: gantry.v1.Rollout.started_at:type_name -> google.protobuf.Timestamp
+	48, // 8: gantry.v1.Rollout.changed_at:type_name -> google.protobuf.Timestamp
 	0,  // 9: gantry.v1.HistoryEntry.action:type_name -> gantry.v1.Action
 	4,  // 10: gantry.v1.HistoryEntry.cohort:type_name -> gantry.v1.Cohort
-	47, // 11: gantry.v1.HistoryEntry.at:type_name -> google.protobuf.Timestamp
-	48, // 12: gantry.v1.Subject.service:type_name -> gantry.v1.ServiceRef
-	46, // 13: gantry.v1.Subject.labels:type_name -> gantry.v1.Subject.LabelsEntry
+	48, // 11: gantry.v1.HistoryEntry.at:type_name -> google.protobuf.Timestamp
+	49, // 12: gantry.v1.Subject.service:type_name -> gantry.v1.ServiceRef
+	47, // 13: gantry.v1.Subject.labels:type_name -> gantry.v1.Subject.LabelsEntry
 	1,  // 14: gantry.v1.DocumentEvent.ref:type_name -> gantry.v1.DocumentRef
 	3,  // 15: gantry.v1.DocumentEvent.version:type_name -> gantry.v1.Version
 	1,  // 16: gantry.v1.AppliedReport.ref:type_name -> gantry.v1.DocumentRef
 	7,  // 17: gantry.v1.AppliedReport.subject:type_name -> gantry.v1.Subject
-	47, // 18: gantry.v1.AppliedReport.applied_at:type_name -> google.protobuf.Timestamp
+	48, // 18: gantry.v1.AppliedReport.applied_at:type_name -> google.protobuf.Timestamp
 	1,  // 19: gantry.v1.PublishRequest.ref:type_name -> gantry.v1.DocumentRef
 	2,  // 20: gantry.v1.PublishResponse.document:type_name -> gantry.v1.Document
 	12, // 21: gantry.v1.PublishResponse.warnings:type_name -> gantry.v1.ErrorMessage
@@ -3232,71 +3343,72 @@ var file_gantry_v1_release_proto_depIdxs = []int32{
 	2,  // 31: gantry.v1.GetResponse.document:type_name -> gantry.v1.Document
 	3,  // 32: gantry.v1.GetResponse.version:type_name -> gantry.v1.Version
 	2,  // 33: gantry.v1.ListResponse.documents:type_name -> gantry.v1.Document
-	1,  // 34: gantry.v1.HistoryRequest.ref:type_name -> gantry.v1.DocumentRef
-	2,  // 35: gantry.v1.HistoryResponse.document:type_name -> gantry.v1.Document
-	3,  // 36: gantry.v1.HistoryResponse.versions:type_name -> gantry.v1.Version
-	6,  // 37: gantry.v1.HistoryResponse.entries:type_name -> gantry.v1.HistoryEntry
-	1,  // 38: gantry.v1.DiffRequest.ref:type_name -> gantry.v1.DocumentRef
-	1,  // 39: gantry.v1.ResolveRequest.ref:type_name -> gantry.v1.DocumentRef
-	7,  // 40: gantry.v1.ResolveRequest.subject:type_name -> gantry.v1.Subject
-	1,  // 41: gantry.v1.PreviewRequest.ref:type_name -> gantry.v1.DocumentRef
-	4,  // 42: gantry.v1.PreviewRequest.cohort:type_name -> gantry.v1.Cohort
-	7,  // 43: gantry.v1.PreviewResponse.chosen:type_name -> gantry.v1.Subject
-	1,  // 44: gantry.v1.AppliedRequest.ref:type_name -> gantry.v1.DocumentRef
-	9,  // 45: gantry.v1.AppliedResponse.reports:type_name -> gantry.v1.AppliedReport
-	1,  // 46: gantry.v1.WatchDocumentsRequest.refs:type_name -> gantry.v1.DocumentRef
-	7,  // 47: gantry.v1.WatchDocumentsRequest.subject:type_name -> gantry.v1.Subject
-	2,  // 48: gantry.v1.ExportResponse.document:type_name -> gantry.v1.Document
-	3,  // 49: gantry.v1.ExportResponse.version:type_name -> gantry.v1.Version
-	48, // 50: gantry.v1.AppliedByRequest.service:type_name -> gantry.v1.ServiceRef
-	41, // 51: gantry.v1.ListKindsResponse.kinds:type_name -> gantry.v1.DocumentKind
-	1,  // 52: gantry.v1.ListSchemasRequest.ref:type_name -> gantry.v1.DocumentRef
-	44, // 53: gantry.v1.ListSchemasResponse.schemas:type_name -> gantry.v1.DocumentSchema
-	10, // 54: gantry.v1.ReleaseService.Publish:input_type -> gantry.v1.PublishRequest
-	10, // 55: gantry.v1.ReleaseService.Validate:input_type -> gantry.v1.PublishRequest
-	14, // 56: gantry.v1.ReleaseService.Release:input_type -> gantry.v1.ReleaseRequest
-	16, // 57: gantry.v1.ReleaseService.Promote:input_type -> gantry.v1.PromoteRequest
-	17, // 58: gantry.v1.ReleaseService.Abort:input_type -> gantry.v1.AbortRequest
-	18, // 59: gantry.v1.ReleaseService.Rollback:input_type -> gantry.v1.RollbackRequest
-	19, // 60: gantry.v1.ReleaseService.Delete:input_type -> gantry.v1.DeleteRequest
-	20, // 61: gantry.v1.ReleaseService.Get:input_type -> gantry.v1.GetRequest
-	22, // 62: gantry.v1.ReleaseService.List:input_type -> gantry.v1.ListRequest
-	24, // 63: gantry.v1.ReleaseService.History:input_type -> gantry.v1.HistoryRequest
-	26, // 64: gantry.v1.ReleaseService.Diff:input_type -> gantry.v1.DiffRequest
-	28, // 65: gantry.v1.ReleaseService.Resolve:input_type -> gantry.v1.ResolveRequest
-	29, // 66: gantry.v1.ReleaseService.Preview:input_type -> gantry.v1.PreviewRequest
-	31, // 67: gantry.v1.ReleaseService.Applied:input_type -> gantry.v1.AppliedRequest
-	38, // 68: gantry.v1.ReleaseService.AppliedBy:input_type -> gantry.v1.AppliedByRequest
-	39, // 69: gantry.v1.ReleaseService.ListKinds:input_type -> gantry.v1.ListKindsRequest
-	42, // 70: gantry.v1.ReleaseService.ListSchemas:input_type -> gantry.v1.ListSchemasRequest
-	33, // 71: gantry.v1.ReleaseService.Watch:input_type -> gantry.v1.WatchDocumentsRequest
-	34, // 72: gantry.v1.ReleaseService.Export:input_type -> gantry.v1.ExportRequest
-	36, // 73: gantry.v1.ReleaseService.RotateKeys:input_type -> gantry.v1.RotateKeysRequest
-	11, // 74: gantry.v1.ReleaseService.Publish:output_type -> gantry.v1.PublishResponse
-	13, // 75: gantry.v1.ReleaseService.Validate:output_type -> gantry.v1.ValidateResponse
-	15, // 76: gantry.v1.ReleaseService.Release:output_type -> gantry.v1.ReleaseResponse
-	15, // 77: gantry.v1.ReleaseService.Promote:output_type -> gantry.v1.ReleaseResponse
-	15, // 78: gantry.v1.ReleaseService.Abort:output_type -> gantry.v1.ReleaseResponse
-	15, // 79: gantry.v1.ReleaseService.Rollback:output_type -> gantry.v1.ReleaseResponse
-	15, // 80: gantry.v1.ReleaseService.Delete:output_type -> gantry.v1.ReleaseResponse
-	21, // 81: gantry.v1.ReleaseService.Get:output_type -> gantry.v1.GetResponse
-	23, // 82: gantry.v1.ReleaseService.List:output_type -> gantry.v1.ListResponse
-	25, // 83: gantry.v1.ReleaseService.History:output_type -> gantry.v1.HistoryResponse
-	27, // 84: gantry.v1.ReleaseService.Diff:output_type -> gantry.v1.DiffResponse
-	8,  // 85: gantry.v1.ReleaseService.Resolve:output_type -> gantry.v1.DocumentEvent
-	30, // 86: gantry.v1.ReleaseService.Preview:output_type -> gantry.v1.PreviewResponse
-	32, // 87: gantry.v1.ReleaseService.Applied:output_type -> gantry.v1.AppliedResponse
-	32, // 88: gantry.v1.ReleaseService.AppliedBy:output_type -> gantry.v1.AppliedResponse
-	40, // 89: gantry.v1.ReleaseService.ListKinds:output_type -> gantry.v1.ListKindsResponse
-	43, // 90: gantry.v1.ReleaseService.ListSchemas:output_type -> gantry.v1.ListSchemasResponse
-	8,  // 91: gantry.v1.ReleaseService.Watch:output_type -> gantry.v1.DocumentEvent
-	35, // 92: gantry.v1.ReleaseService.Export:output_type -> gantry.v1.ExportResponse
-	37, // 93: gantry.v1.ReleaseService.RotateKeys:output_type -> gantry.v1.RotateKeysResponse
-	74, // [74:94] is the sub-list for method output_type
-	54, // [54:74] is the sub-list for method input_type
-	54, // [54:54] is the sub-list for extension type_name
-	54, // [54:54] is the sub-list for extension extendee
-	0,  // [0:54] is the sub-list for field type_name
+	24, // 34: gantry.v1.ListResponse.applied:type_name -> gantry.v1.AppliedSummary
+	1,  // 35: gantry.v1.HistoryRequest.ref:type_name -> gantry.v1.DocumentRef
+	2,  // 36: gantry.v1.HistoryResponse.document:type_name -> gantry.v1.Document
+	3,  // 37: gantry.v1.HistoryResponse.versions:type_name -> gantry.v1.Version
+	6,  // 38: gantry.v1.HistoryResponse.entries:type_name -> gantry.v1.HistoryEntry
+	1,  // 39: gantry.v1.DiffRequest.ref:type_name -> gantry.v1.DocumentRef
+	1,  // 40: gantry.v1.ResolveRequest.ref:type_name -> gantry.v1.DocumentRef
+	7,  // 41: gantry.v1.ResolveRequest.subject:type_name -> gantry.v1.Subject
+	1,  // 42: gantry.v1.PreviewRequest.ref:type_name -> gantry.v1.DocumentRef
+	4,  // 43: gantry.v1.PreviewRequest.cohort:type_name -> gantry.v1.Cohort
+	7,  // 44: gantry.v1.PreviewResponse.chosen:type_name -> gantry.v1.Subject
+	1,  // 45: gantry.v1.AppliedRequest.ref:type_name -> gantry.v1.DocumentRef
+	9,  // 46: gantry.v1.AppliedResponse.reports:type_name -> gantry.v1.AppliedReport
+	1,  // 47: gantry.v1.WatchDocumentsRequest.refs:type_name -> gantry.v1.DocumentRef
+	7,  // 48: gantry.v1.WatchDocumentsRequest.subject:type_name -> gantry.v1.Subject
+	2,  // 49: gantry.v1.ExportResponse.document:type_name -> gantry.v1.Document
+	3,  // 50: gantry.v1.ExportResponse.version:type_name -> gantry.v1.Version
+	49, // 51: gantry.v1.AppliedByRequest.service:type_name -> gantry.v1.ServiceRef
+	42, // 52: gantry.v1.ListKindsResponse.kinds:type_name -> gantry.v1.DocumentKind
+	1,  // 53: gantry.v1.ListSchemasRequest.ref:type_name -> gantry.v1.DocumentRef
+	45, // 54: gantry.v1.ListSchemasResponse.schemas:type_name -> gantry.v1.KindSchema
+	10, // 55: gantry.v1.ReleaseService.Publish:input_type -> gantry.v1.PublishRequest
+	10, // 56: gantry.v1.ReleaseService.Validate:input_type -> gantry.v1.PublishRequest
+	14, // 57: gantry.v1.ReleaseService.Release:input_type -> gantry.v1.ReleaseRequest
+	16, // 58: gantry.v1.ReleaseService.Promote:input_type -> gantry.v1.PromoteRequest
+	17, // 59: gantry.v1.ReleaseService.Abort:input_type -> gantry.v1.AbortRequest
+	18, // 60: gantry.v1.ReleaseService.Rollback:input_type -> gantry.v1.RollbackRequest
+	19, // 61: gantry.v1.ReleaseService.Delete:input_type -> gantry.v1.DeleteRequest
+	20, // 62: gantry.v1.ReleaseService.Get:input_type -> gantry.v1.GetRequest
+	22, // 63: gantry.v1.ReleaseService.List:input_type -> gantry.v1.ListRequest
+	25, // 64: gantry.v1.ReleaseService.History:input_type -> gantry.v1.HistoryRequest
+	27, // 65: gantry.v1.ReleaseService.Diff:input_type -> gantry.v1.DiffRequest
+	29, // 66: gantry.v1.ReleaseService.Resolve:input_type -> gantry.v1.ResolveRequest
+	30, // 67: gantry.v1.ReleaseService.Preview:input_type -> gantry.v1.PreviewRequest
+	32, // 68: gantry.v1.ReleaseService.Applied:input_type -> gantry.v1.AppliedRequest
+	39, // 69: gantry.v1.ReleaseService.AppliedBy:input_type -> gantry.v1.AppliedByRequest
+	40, // 70: gantry.v1.ReleaseService.ListKinds:input_type -> gantry.v1.ListKindsRequest
+	43, // 71: gantry.v1.ReleaseService.ListSchemas:input_type -> gantry.v1.ListSchemasRequest
+	34, // 72: gantry.v1.ReleaseService.Watch:input_type -> gantry.v1.WatchDocumentsRequest
+	35, // 73: gantry.v1.ReleaseService.Export:input_type -> gantry.v1.ExportRequest
+	37, // 74: gantry.v1.ReleaseService.RotateKeys:input_type -> gantry.v1.RotateKeysRequest
+	11, // 75: gantry.v1.ReleaseService.Publish:output_type -> gantry.v1.PublishResponse
+	13, // 76: gantry.v1.ReleaseService.Validate:output_type -> gantry.v1.ValidateResponse
+	15, // 77: gantry.v1.ReleaseService.Release:output_type -> gantry.v1.ReleaseResponse
+	15, // 78: gantry.v1.ReleaseService.Promote:output_type -> gantry.v1.ReleaseResponse
+	15, // 79: gantry.v1.ReleaseService.Abort:output_type -> gantry.v1.ReleaseResponse
+	15, // 80: gantry.v1.ReleaseService.Rollback:output_type -> gantry.v1.ReleaseResponse
+	15, // 81: gantry.v1.ReleaseService.Delete:output_type -> gantry.v1.ReleaseResponse
+	21, // 82: gantry.v1.ReleaseService.Get:output_type -> gantry.v1.GetResponse
+	23, // 83: gantry.v1.ReleaseService.List:output_type -> gantry.v1.ListResponse
+	26, // 84: gantry.v1.ReleaseService.History:output_type -> gantry.v1.HistoryResponse
+	28, // 85: gantry.v1.ReleaseService.Diff:output_type -> gantry.v1.DiffResponse
+	8,  // 86: gantry.v1.ReleaseService.Resolve:output_type -> gantry.v1.DocumentEvent
+	31, // 87: gantry.v1.ReleaseService.Preview:output_type -> gantry.v1.PreviewResponse
+	33, // 88: gantry.v1.ReleaseService.Applied:output_type -> gantry.v1.AppliedResponse
+	33, // 89: gantry.v1.ReleaseService.AppliedBy:output_type -> gantry.v1.AppliedResponse
+	41, // 90: gantry.v1.ReleaseService.ListKinds:output_type -> gantry.v1.ListKindsResponse
+	44, // 91: gantry.v1.ReleaseService.ListSchemas:output_type -> gantry.v1.ListSchemasResponse
+	8,  // 92: gantry.v1.ReleaseService.Watch:output_type -> gantry.v1.DocumentEvent
+	36, // 93: gantry.v1.ReleaseService.Export:output_type -> gantry.v1.ExportResponse
+	38, // 94: gantry.v1.ReleaseService.RotateKeys:output_type -> gantry.v1.RotateKeysResponse
+	75, // [75:95] is the sub-list for method output_type
+	55, // [55:75] is the sub-list for method input_type
+	55, // [55:55] is the sub-list for extension type_name
+	55, // [55:55] is the sub-list for extension extendee
+	0,  // [0:55] is the sub-list for field type_name
 }
 
 func init() { file_gantry_v1_release_proto_init() }
@@ -3318,7 +3430,7 @@ func file_gantry_v1_release_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gantry_v1_release_proto_rawDesc), len(file_gantry_v1_release_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   46,
+			NumMessages:   47,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -63,6 +63,7 @@ type ReleaseServiceClient interface {
 	Get(ctx context.Context, in *GetRequest, opts ...grpc.CallOption) (*GetResponse, error)
 	List(ctx context.Context, in *ListRequest, opts ...grpc.CallOption) (*ListResponse, error)
 	History(ctx context.Context, in *HistoryRequest, opts ...grpc.CallOption) (*HistoryResponse, error)
+	// Diff changes nothing, and yet is not for GET: its content may be a secret, which must not stand in a URL.
 	Diff(ctx context.Context, in *DiffRequest, opts ...grpc.CallOption) (*DiffResponse, error)
 	// Resolve answers which version a subject gets.
 	Resolve(ctx context.Context, in *ResolveRequest, opts ...grpc.CallOption) (*DocumentEvent, error)
@@ -341,6 +342,7 @@ type ReleaseServiceServer interface {
 	Get(context.Context, *GetRequest) (*GetResponse, error)
 	List(context.Context, *ListRequest) (*ListResponse, error)
 	History(context.Context, *HistoryRequest) (*HistoryResponse, error)
+	// Diff changes nothing, and yet is not for GET: its content may be a secret, which must not stand in a URL.
 	Diff(context.Context, *DiffRequest) (*DiffResponse, error)
 	// Resolve answers which version a subject gets.
 	Resolve(context.Context, *ResolveRequest) (*DocumentEvent, error)

@@ -1121,6 +1121,230 @@ func (x *ListTraceNamesResponse) GetNames() []string {
 	return nil
 }
 
+type ListTraceAttributesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Default "default".
+	Namespace string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	// Spans of this service alone.
+	Service string `protobuf:"bytes,2,opt,name=service,proto3" json:"service,omitempty"`
+	// Empty: keys are listed; otherwise the values of this one, as their text.
+	Key string `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
+	// Only what begins with this, upper and lower case alike.
+	Prefix string `protobuf:"bytes,4,opt,name=prefix,proto3" json:"prefix,omitempty"`
+	// Default the newest that is kept.
+	Since *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=since,proto3" json:"since,omitempty"`
+	Until *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=until,proto3" json:"until,omitempty"`
+	// Default 50, at most 500.
+	Limit         uint32 `protobuf:"varint,7,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListTraceAttributesRequest) Reset() {
+	*x = ListTraceAttributesRequest{}
+	mi := &file_gantry_v1_trace_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListTraceAttributesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListTraceAttributesRequest) ProtoMessage() {}
+
+func (x *ListTraceAttributesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_v1_trace_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListTraceAttributesRequest.ProtoReflect.Descriptor instead.
+func (*ListTraceAttributesRequest) Descriptor() ([]byte, []int) {
+	return file_gantry_v1_trace_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ListTraceAttributesRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *ListTraceAttributesRequest) GetService() string {
+	if x != nil {
+		return x.Service
+	}
+	return ""
+}
+
+func (x *ListTraceAttributesRequest) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *ListTraceAttributesRequest) GetPrefix() string {
+	if x != nil {
+		return x.Prefix
+	}
+	return ""
+}
+
+func (x *ListTraceAttributesRequest) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *ListTraceAttributesRequest) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+func (x *ListTraceAttributesRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+type ListTraceAttributesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The most frequent first.
+	Attributes []*TraceAttribute `protobuf:"bytes,1,rep,name=attributes,proto3" json:"attributes,omitempty"`
+	// How many spans were looked at.
+	Spans uint64 `protobuf:"varint,2,opt,name=spans,proto3" json:"spans,omitempty"`
+	// What could not be asked: a node that is away, a block that cannot be read.
+	Partial []string `protobuf:"bytes,3,rep,name=partial,proto3" json:"partial,omitempty"`
+	// There are more than the limit, or more spans than were looked at.
+	Truncated     bool `protobuf:"varint,4,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListTraceAttributesResponse) Reset() {
+	*x = ListTraceAttributesResponse{}
+	mi := &file_gantry_v1_trace_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListTraceAttributesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListTraceAttributesResponse) ProtoMessage() {}
+
+func (x *ListTraceAttributesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_v1_trace_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListTraceAttributesResponse.ProtoReflect.Descriptor instead.
+func (*ListTraceAttributesResponse) Descriptor() ([]byte, []int) {
+	return file_gantry_v1_trace_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ListTraceAttributesResponse) GetAttributes() []*TraceAttribute {
+	if x != nil {
+		return x.Attributes
+	}
+	return nil
+}
+
+func (x *ListTraceAttributesResponse) GetSpans() uint64 {
+	if x != nil {
+		return x.Spans
+	}
+	return 0
+}
+
+func (x *ListTraceAttributesResponse) GetPartial() []string {
+	if x != nil {
+		return x.Partial
+	}
+	return nil
+}
+
+func (x *ListTraceAttributesResponse) GetTruncated() bool {
+	if x != nil {
+		return x.Truncated
+	}
+	return false
+}
+
+// TraceAttribute is a key, or a value of a key.
+type TraceAttribute struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Text  string                 `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
+	// Of the spans that were looked at, how many have it.
+	Spans         uint64 `protobuf:"varint,2,opt,name=spans,proto3" json:"spans,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TraceAttribute) Reset() {
+	*x = TraceAttribute{}
+	mi := &file_gantry_v1_trace_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TraceAttribute) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TraceAttribute) ProtoMessage() {}
+
+func (x *TraceAttribute) ProtoReflect() protoreflect.Message {
+	mi := &file_gantry_v1_trace_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TraceAttribute.ProtoReflect.Descriptor instead.
+func (*TraceAttribute) Descriptor() ([]byte, []int) {
+	return file_gantry_v1_trace_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *TraceAttribute) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *TraceAttribute) GetSpans() uint64 {
+	if x != nil {
+		return x.Spans
+	}
+	return 0
+}
+
 var File_gantry_v1_trace_proto protoreflect.FileDescriptor
 
 const file_gantry_v1_trace_proto_rawDesc = "" +
@@ -1232,11 +1456,30 @@ const file_gantry_v1_trace_proto_rawDesc = "" +
 	"\x05since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
 	"\x05until\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\".\n" +
 	"\x16ListTraceNamesResponse\x12\x14\n" +
-	"\x05names\x18\x01 \x03(\tR\x05names2\x8a\x02\n" +
+	"\x05names\x18\x01 \x03(\tR\x05names\"\xf8\x01\n" +
+	"\x1aListTraceAttributesRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x18\n" +
+	"\aservice\x18\x02 \x01(\tR\aservice\x12\x10\n" +
+	"\x03key\x18\x03 \x01(\tR\x03key\x12\x16\n" +
+	"\x06prefix\x18\x04 \x01(\tR\x06prefix\x120\n" +
+	"\x05since\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
+	"\x05until\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x14\n" +
+	"\x05limit\x18\a \x01(\rR\x05limit\"\xa6\x01\n" +
+	"\x1bListTraceAttributesResponse\x129\n" +
+	"\n" +
+	"attributes\x18\x01 \x03(\v2\x19.gantry.v1.TraceAttributeR\n" +
+	"attributes\x12\x14\n" +
+	"\x05spans\x18\x02 \x01(\x04R\x05spans\x12\x18\n" +
+	"\apartial\x18\x03 \x03(\tR\apartial\x12\x1c\n" +
+	"\ttruncated\x18\x04 \x01(\bR\ttruncated\":\n" +
+	"\x0eTraceAttribute\x12\x12\n" +
+	"\x04text\x18\x01 \x01(\tR\x04text\x12\x14\n" +
+	"\x05spans\x18\x02 \x01(\x04R\x05spans2\xf5\x02\n" +
 	"\fTraceService\x12T\n" +
 	"\fSearchTraces\x12\x1e.gantry.v1.SearchTracesRequest\x1a\x1f.gantry.v1.SearchTracesResponse\"\x03\x90\x02\x01\x12H\n" +
 	"\bGetTrace\x12\x1a.gantry.v1.GetTraceRequest\x1a\x1b.gantry.v1.GetTraceResponse\"\x03\x90\x02\x01\x12Z\n" +
-	"\x0eListTraceNames\x12 .gantry.v1.ListTraceNamesRequest\x1a!.gantry.v1.ListTraceNamesResponse\"\x03\x90\x02\x01B>Z<github.com/gantry-platform/gantry/sdk/api/gantry/v1;gantryv1b\x06proto3"
+	"\x0eListTraceNames\x12 .gantry.v1.ListTraceNamesRequest\x1a!.gantry.v1.ListTraceNamesResponse\"\x03\x90\x02\x01\x12i\n" +
+	"\x13ListTraceAttributes\x12%.gantry.v1.ListTraceAttributesRequest\x1a&.gantry.v1.ListTraceAttributesResponse\"\x03\x90\x02\x01B>Z<github.com/gantry-platform/gantry/sdk/api/gantry/v1;gantryv1b\x06proto3"
 
 var (
 	file_gantry_v1_trace_proto_rawDescOnce sync.Once
@@ -1250,59 +1493,67 @@ func file_gantry_v1_trace_proto_rawDescGZIP() []byte {
 	return file_gantry_v1_trace_proto_rawDescData
 }
 
-var file_gantry_v1_trace_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_gantry_v1_trace_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_gantry_v1_trace_proto_goTypes = []any{
-	(*SearchTracesRequest)(nil),    // 0: gantry.v1.SearchTracesRequest
-	(*SearchTracesResponse)(nil),   // 1: gantry.v1.SearchTracesResponse
-	(*TraceSummary)(nil),           // 2: gantry.v1.TraceSummary
-	(*GetTraceRequest)(nil),        // 3: gantry.v1.GetTraceRequest
-	(*GetTraceResponse)(nil),       // 4: gantry.v1.GetTraceResponse
-	(*Span)(nil),                   // 5: gantry.v1.Span
-	(*SpanAttribute)(nil),          // 6: gantry.v1.SpanAttribute
-	(*SpanEvent)(nil),              // 7: gantry.v1.SpanEvent
-	(*SpanLink)(nil),               // 8: gantry.v1.SpanLink
-	(*ListTraceNamesRequest)(nil),  // 9: gantry.v1.ListTraceNamesRequest
-	(*ListTraceNamesResponse)(nil), // 10: gantry.v1.ListTraceNamesResponse
-	nil,                            // 11: gantry.v1.SearchTracesRequest.AttributesEntry
-	nil,                            // 12: gantry.v1.TraceSummary.ServicesEntry
-	(*TimeSpan)(nil),               // 13: gantry.v1.TimeSpan
-	(*durationpb.Duration)(nil),    // 14: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),  // 15: google.protobuf.Timestamp
+	(*SearchTracesRequest)(nil),         // 0: gantry.v1.SearchTracesRequest
+	(*SearchTracesResponse)(nil),        // 1: gantry.v1.SearchTracesResponse
+	(*TraceSummary)(nil),                // 2: gantry.v1.TraceSummary
+	(*GetTraceRequest)(nil),             // 3: gantry.v1.GetTraceRequest
+	(*GetTraceResponse)(nil),            // 4: gantry.v1.GetTraceResponse
+	(*Span)(nil),                        // 5: gantry.v1.Span
+	(*SpanAttribute)(nil),               // 6: gantry.v1.SpanAttribute
+	(*SpanEvent)(nil),                   // 7: gantry.v1.SpanEvent
+	(*SpanLink)(nil),                    // 8: gantry.v1.SpanLink
+	(*ListTraceNamesRequest)(nil),       // 9: gantry.v1.ListTraceNamesRequest
+	(*ListTraceNamesResponse)(nil),      // 10: gantry.v1.ListTraceNamesResponse
+	(*ListTraceAttributesRequest)(nil),  // 11: gantry.v1.ListTraceAttributesRequest
+	(*ListTraceAttributesResponse)(nil), // 12: gantry.v1.ListTraceAttributesResponse
+	(*TraceAttribute)(nil),              // 13: gantry.v1.TraceAttribute
+	nil,                                 // 14: gantry.v1.SearchTracesRequest.AttributesEntry
+	nil,                                 // 15: gantry.v1.TraceSummary.ServicesEntry
+	(*TimeSpan)(nil),                    // 16: gantry.v1.TimeSpan
+	(*durationpb.Duration)(nil),         // 17: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),       // 18: google.protobuf.Timestamp
 }
 var file_gantry_v1_trace_proto_depIdxs = []int32{
-	13, // 0: gantry.v1.SearchTracesRequest.within:type_name -> gantry.v1.TimeSpan
-	14, // 1: gantry.v1.SearchTracesRequest.min_duration:type_name -> google.protobuf.Duration
-	14, // 2: gantry.v1.SearchTracesRequest.max_duration:type_name -> google.protobuf.Duration
-	11, // 3: gantry.v1.SearchTracesRequest.attributes:type_name -> gantry.v1.SearchTracesRequest.AttributesEntry
+	16, // 0: gantry.v1.SearchTracesRequest.within:type_name -> gantry.v1.TimeSpan
+	17, // 1: gantry.v1.SearchTracesRequest.min_duration:type_name -> google.protobuf.Duration
+	17, // 2: gantry.v1.SearchTracesRequest.max_duration:type_name -> google.protobuf.Duration
+	14, // 3: gantry.v1.SearchTracesRequest.attributes:type_name -> gantry.v1.SearchTracesRequest.AttributesEntry
 	2,  // 4: gantry.v1.SearchTracesResponse.traces:type_name -> gantry.v1.TraceSummary
-	15, // 5: gantry.v1.TraceSummary.start:type_name -> google.protobuf.Timestamp
-	14, // 6: gantry.v1.TraceSummary.duration:type_name -> google.protobuf.Duration
-	12, // 7: gantry.v1.TraceSummary.services:type_name -> gantry.v1.TraceSummary.ServicesEntry
-	15, // 8: gantry.v1.GetTraceRequest.since:type_name -> google.protobuf.Timestamp
-	15, // 9: gantry.v1.GetTraceRequest.until:type_name -> google.protobuf.Timestamp
+	18, // 5: gantry.v1.TraceSummary.start:type_name -> google.protobuf.Timestamp
+	17, // 6: gantry.v1.TraceSummary.duration:type_name -> google.protobuf.Duration
+	15, // 7: gantry.v1.TraceSummary.services:type_name -> gantry.v1.TraceSummary.ServicesEntry
+	18, // 8: gantry.v1.GetTraceRequest.since:type_name -> google.protobuf.Timestamp
+	18, // 9: gantry.v1.GetTraceRequest.until:type_name -> google.protobuf.Timestamp
 	5,  // 10: gantry.v1.GetTraceResponse.spans:type_name -> gantry.v1.Span
-	15, // 11: gantry.v1.Span.start:type_name -> google.protobuf.Timestamp
-	14, // 12: gantry.v1.Span.duration:type_name -> google.protobuf.Duration
+	18, // 11: gantry.v1.Span.start:type_name -> google.protobuf.Timestamp
+	17, // 12: gantry.v1.Span.duration:type_name -> google.protobuf.Duration
 	6,  // 13: gantry.v1.Span.attributes:type_name -> gantry.v1.SpanAttribute
 	6,  // 14: gantry.v1.Span.resource:type_name -> gantry.v1.SpanAttribute
 	7,  // 15: gantry.v1.Span.events:type_name -> gantry.v1.SpanEvent
 	8,  // 16: gantry.v1.Span.links:type_name -> gantry.v1.SpanLink
-	15, // 17: gantry.v1.SpanEvent.at:type_name -> google.protobuf.Timestamp
+	18, // 17: gantry.v1.SpanEvent.at:type_name -> google.protobuf.Timestamp
 	6,  // 18: gantry.v1.SpanEvent.attributes:type_name -> gantry.v1.SpanAttribute
 	6,  // 19: gantry.v1.SpanLink.attributes:type_name -> gantry.v1.SpanAttribute
-	15, // 20: gantry.v1.ListTraceNamesRequest.since:type_name -> google.protobuf.Timestamp
-	15, // 21: gantry.v1.ListTraceNamesRequest.until:type_name -> google.protobuf.Timestamp
-	0,  // 22: gantry.v1.TraceService.SearchTraces:input_type -> gantry.v1.SearchTracesRequest
-	3,  // 23: gantry.v1.TraceService.GetTrace:input_type -> gantry.v1.GetTraceRequest
-	9,  // 24: gantry.v1.TraceService.ListTraceNames:input_type -> gantry.v1.ListTraceNamesRequest
-	1,  // 25: gantry.v1.TraceService.SearchTraces:output_type -> gantry.v1.SearchTracesResponse
-	4,  // 26: gantry.v1.TraceService.GetTrace:output_type -> gantry.v1.GetTraceResponse
-	10, // 27: gantry.v1.TraceService.ListTraceNames:output_type -> gantry.v1.ListTraceNamesResponse
-	25, // [25:28] is the sub-list for method output_type
-	22, // [22:25] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	18, // 20: gantry.v1.ListTraceNamesRequest.since:type_name -> google.protobuf.Timestamp
+	18, // 21: gantry.v1.ListTraceNamesRequest.until:type_name -> google.protobuf.Timestamp
+	18, // 22: gantry.v1.ListTraceAttributesRequest.since:type_name -> google.protobuf.Timestamp
+	18, // 23: gantry.v1.ListTraceAttributesRequest.until:type_name -> google.protobuf.Timestamp
+	13, // 24: gantry.v1.ListTraceAttributesResponse.attributes:type_name -> gantry.v1.TraceAttribute
+	0,  // 25: gantry.v1.TraceService.SearchTraces:input_type -> gantry.v1.SearchTracesRequest
+	3,  // 26: gantry.v1.TraceService.GetTrace:input_type -> gantry.v1.GetTraceRequest
+	9,  // 27: gantry.v1.TraceService.ListTraceNames:input_type -> gantry.v1.ListTraceNamesRequest
+	11, // 28: gantry.v1.TraceService.ListTraceAttributes:input_type -> gantry.v1.ListTraceAttributesRequest
+	1,  // 29: gantry.v1.TraceService.SearchTraces:output_type -> gantry.v1.SearchTracesResponse
+	4,  // 30: gantry.v1.TraceService.GetTrace:output_type -> gantry.v1.GetTraceResponse
+	10, // 31: gantry.v1.TraceService.ListTraceNames:output_type -> gantry.v1.ListTraceNamesResponse
+	12, // 32: gantry.v1.TraceService.ListTraceAttributes:output_type -> gantry.v1.ListTraceAttributesResponse
+	29, // [29:33] is the sub-list for method output_type
+	25, // [25:29] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_gantry_v1_trace_proto_init() }
@@ -1325,7 +1576,7 @@ func file_gantry_v1_trace_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gantry_v1_trace_proto_rawDesc), len(file_gantry_v1_trace_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   13,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -19,9 +19,10 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	TraceService_SearchTraces_FullMethodName   = "/gantry.v1.TraceService/SearchTraces"
-	TraceService_GetTrace_FullMethodName       = "/gantry.v1.TraceService/GetTrace"
-	TraceService_ListTraceNames_FullMethodName = "/gantry.v1.TraceService/ListTraceNames"
+	TraceService_SearchTraces_FullMethodName        = "/gantry.v1.TraceService/SearchTraces"
+	TraceService_GetTrace_FullMethodName            = "/gantry.v1.TraceService/GetTrace"
+	TraceService_ListTraceNames_FullMethodName      = "/gantry.v1.TraceService/ListTraceNames"
+	TraceService_ListTraceAttributes_FullMethodName = "/gantry.v1.TraceService/ListTraceAttributes"
 )
 
 // TraceServiceClient is the client API for TraceService service.
@@ -37,6 +38,9 @@ type TraceServiceClient interface {
 	GetTrace(ctx context.Context, in *GetTraceRequest, opts ...grpc.CallOption) (*GetTraceResponse, error)
 	// ListTraceNames lists services that traces came from, or the endpoints of one.
 	ListTraceNames(ctx context.Context, in *ListTraceNamesRequest, opts ...grpc.CallOption) (*ListTraceNamesResponse, error)
+	// ListTraceAttributes lists keys of attributes, or values of one, for whoever writes conditions. It looks at the newest spans, a bounded number on each node: what is
+	// rare may be missing.
+	ListTraceAttributes(ctx context.Context, in *ListTraceAttributesRequest, opts ...grpc.CallOption) (*ListTraceAttributesResponse, error)
 }
 
 type traceServiceClient struct {
@@ -77,6 +81,16 @@ func (c *traceServiceClient) ListTraceNames(ctx context.Context, in *ListTraceNa
 	return out, nil
 }
 
+func (c *traceServiceClient) ListTraceAttributes(ctx context.Context, in *ListTraceAttributesRequest, opts ...grpc.CallOption) (*ListTraceAttributesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListTraceAttributesResponse)
+	err := c.cc.Invoke(ctx, TraceService_ListTraceAttributes_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // TraceServiceServer is the server API for TraceService service.
 // All implementations must embed UnimplementedTraceServiceServer
 // for forward compatibility.
@@ -90,6 +104,9 @@ type TraceServiceServer interface {
 	GetTrace(context.Context, *GetTraceRequest) (*GetTraceResponse, error)
 	// ListTraceNames lists services that traces came from, or the endpoints of one.
 	ListTraceNames(context.Context, *ListTraceNamesRequest) (*ListTraceNamesResponse, error)
+	// ListTraceAttributes lists keys of attributes, or values of one, for whoever writes conditions. It looks at the newest spans, a bounded number on each node: what is
+	// rare may be missing.
+	ListTraceAttributes(context.Context, *ListTraceAttributesRequest) (*ListTraceAttributesResponse, error)
 	mustEmbedUnimplementedTraceServiceServer()
 }
 
@@ -108,6 +125,9 @@ func (UnimplementedTraceServiceServer) GetTrace(context.Context, *GetTraceReques
 }
 func (UnimplementedTraceServiceServer) ListTraceNames(context.Context, *ListTraceNamesRequest) (*ListTraceNamesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListTraceNames not implemented")
+}
+func (UnimplementedTraceServiceServer) ListTraceAttributes(context.Context, *ListTraceAttributesRequest) (*ListTraceAttributesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListTraceAttributes not implemented")
 }
 func (UnimplementedTraceServiceServer) mustEmbedUnimplementedTraceServiceServer() {}
 func (UnimplementedTraceServiceServer) testEmbeddedByValue()                      {}
@@ -184,6 +204,24 @@ func _TraceService_ListTraceNames_Handler(srv interface{}, ctx context.Context, 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _TraceService_ListTraceAttributes_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListTraceAttributesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TraceServiceServer).ListTraceAttributes(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TraceService_ListTraceAttributes_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TraceServiceServer).ListTraceAttributes(ctx, req.(*ListTraceAttributesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // TraceService_ServiceDesc is the grpc.ServiceDesc for TraceService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -202,6 +240,10 @@ var TraceService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListTraceNames",
 			Handler:    _TraceService_ListTraceNames_Handler,
+		},
+		{
+			MethodName: "ListTraceAttributes",
+			Handler:    _TraceService_ListTraceAttributes_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -77,18 +77,21 @@ func NewEventServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			httpClient,
 			baseURL+EventServiceQueryProcedure,
 			connect.WithSchema(eventServiceMethods.ByName("Query")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
 		topics: connect.NewClient[v1.TopicsRequest, v1.TopicsResponse](
 			httpClient,
 			baseURL+EventServiceTopicsProcedure,
 			connect.WithSchema(eventServiceMethods.ByName("Topics")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
 		changes: connect.NewClient[v1.ChangesRequest, v1.ChangesResponse](
 			httpClient,
 			baseURL+EventServiceChangesProcedure,
 			connect.WithSchema(eventServiceMethods.ByName("Changes")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
 	}
@@ -168,18 +171,21 @@ func NewEventServiceHandler(svc EventServiceHandler, opts ...connect.HandlerOpti
 		EventServiceQueryProcedure,
 		svc.Query,
 		connect.WithSchema(eventServiceMethods.ByName("Query")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
 	eventServiceTopicsHandler := connect.NewUnaryHandlerSimple(
 		EventServiceTopicsProcedure,
 		svc.Topics,
 		connect.WithSchema(eventServiceMethods.ByName("Topics")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
 	eventServiceChangesHandler := connect.NewUnaryHandlerSimple(
 		EventServiceChangesProcedure,
 		svc.Changes,
 		connect.WithSchema(eventServiceMethods.ByName("Changes")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
 	return "/gantry.v1.EventService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -54,6 +54,9 @@ const (
 	// InstanceServiceListInstancesProcedure is the fully-qualified name of the InstanceService's
 	// ListInstances RPC.
 	InstanceServiceListInstancesProcedure = "/gantry.v1.InstanceService/ListInstances"
+	// InstanceServiceListSubscribersProcedure is the fully-qualified name of the InstanceService's
+	// ListSubscribers RPC.
+	InstanceServiceListSubscribersProcedure = "/gantry.v1.InstanceService/ListSubscribers"
 	// InstanceServiceSetOverrideProcedure is the fully-qualified name of the InstanceService's
 	// SetOverride RPC.
 	InstanceServiceSetOverrideProcedure = "/gantry.v1.InstanceService/SetOverride"
@@ -90,6 +93,8 @@ type InstanceServiceClient interface {
 	Watch(context.Context, *v1.WatchRequest) (*connect.ServerStreamForClient[v1.ServiceEvent], error)
 	ListServices(context.Context, *v1.ListServicesRequest) (*v1.ListServicesResponse, error)
 	ListInstances(context.Context, *v1.ListInstancesRequest) (*v1.ListInstancesResponse, error)
+	// ListSubscribers answers who follows a service, from all nodes. Needs view.
+	ListSubscribers(context.Context, *v1.ListSubscribersRequest) (*v1.ListSubscribersResponse, error)
 	// SetOverride sets an operator's weight or status; an empty override clears it.
 	SetOverride(context.Context, *v1.SetOverrideRequest) (*v1.SetOverrideResponse, error)
 	// Drain takes an instance out of traffic, waits until its subscribers have acknowledged or
@@ -164,6 +169,13 @@ func NewInstanceServiceClient(httpClient connect.HTTPClient, baseURL string, opt
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
+		listSubscribers: connect.NewClient[v1.ListSubscribersRequest, v1.ListSubscribersResponse](
+			httpClient,
+			baseURL+InstanceServiceListSubscribersProcedure,
+			connect.WithSchema(instanceServiceMethods.ByName("ListSubscribers")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
 		setOverride: connect.NewClient[v1.SetOverrideRequest, v1.SetOverrideResponse](
 			httpClient,
 			baseURL+InstanceServiceSetOverrideProcedure,
@@ -214,6 +226,7 @@ type instanceServiceClient struct {
 	watch            *connect.Client[v1.WatchRequest, v1.ServiceEvent]
 	listServices     *connect.Client[v1.ListServicesRequest, v1.ListServicesResponse]
 	listInstances    *connect.Client[v1.ListInstancesRequest, v1.ListInstancesResponse]
+	listSubscribers  *connect.Client[v1.ListSubscribersRequest, v1.ListSubscribersResponse]
 	setOverride      *connect.Client[v1.SetOverrideRequest, v1.SetOverrideResponse]
 	drain            *connect.Client[v1.DrainRequest, v1.DrainResponse]
 	configureService *connect.Client[v1.ConfigureServiceRequest, v1.ConfigureServiceResponse]
@@ -284,6 +297,15 @@ func (c *instanceServiceClient) ListServices(ctx context.Context, req *v1.ListSe
 // ListInstances calls gantry.v1.InstanceService.ListInstances.
 func (c *instanceServiceClient) ListInstances(ctx context.Context, req *v1.ListInstancesRequest) (*v1.ListInstancesResponse, error) {
 	response, err := c.listInstances.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ListSubscribers calls gantry.v1.InstanceService.ListSubscribers.
+func (c *instanceServiceClient) ListSubscribers(ctx context.Context, req *v1.ListSubscribersRequest) (*v1.ListSubscribersResponse, error) {
+	response, err := c.listSubscribers.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -361,6 +383,8 @@ type InstanceServiceHandler interface {
 	Watch(context.Context, *v1.WatchRequest, *connect.ServerStream[v1.ServiceEvent]) error
 	ListServices(context.Context, *v1.ListServicesRequest) (*v1.ListServicesResponse, error)
 	ListInstances(context.Context, *v1.ListInstancesRequest) (*v1.ListInstancesResponse, error)
+	// ListSubscribers answers who follows a service, from all nodes. Needs view.
+	ListSubscribers(context.Context, *v1.ListSubscribersRequest) (*v1.ListSubscribersResponse, error)
 	// SetOverride sets an operator's weight or status; an empty override clears it.
 	SetOverride(context.Context, *v1.SetOverrideRequest) (*v1.SetOverrideResponse, error)
 	// Drain takes an instance out of traffic, waits until its subscribers have acknowledged or
@@ -431,6 +455,13 @@ func NewInstanceServiceHandler(svc InstanceServiceHandler, opts ...connect.Handl
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
+	instanceServiceListSubscribersHandler := connect.NewUnaryHandlerSimple(
+		InstanceServiceListSubscribersProcedure,
+		svc.ListSubscribers,
+		connect.WithSchema(instanceServiceMethods.ByName("ListSubscribers")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
 	instanceServiceSetOverrideHandler := connect.NewUnaryHandlerSimple(
 		InstanceServiceSetOverrideProcedure,
 		svc.SetOverride,
@@ -486,6 +517,8 @@ func NewInstanceServiceHandler(svc InstanceServiceHandler, opts ...connect.Handl
 			instanceServiceListServicesHandler.ServeHTTP(w, r)
 		case InstanceServiceListInstancesProcedure:
 			instanceServiceListInstancesHandler.ServeHTTP(w, r)
+		case InstanceServiceListSubscribersProcedure:
+			instanceServiceListSubscribersHandler.ServeHTTP(w, r)
 		case InstanceServiceSetOverrideProcedure:
 			instanceServiceSetOverrideHandler.ServeHTTP(w, r)
 		case InstanceServiceDrainProcedure:
@@ -537,6 +570,10 @@ func (UnimplementedInstanceServiceHandler) ListServices(context.Context, *v1.Lis
 
 func (UnimplementedInstanceServiceHandler) ListInstances(context.Context, *v1.ListInstancesRequest) (*v1.ListInstancesResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("gantry.v1.InstanceService.ListInstances is not implemented"))
+}
+
+func (UnimplementedInstanceServiceHandler) ListSubscribers(context.Context, *v1.ListSubscribersRequest) (*v1.ListSubscribersResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("gantry.v1.InstanceService.ListSubscribers is not implemented"))
 }
 
 func (UnimplementedInstanceServiceHandler) SetOverride(context.Context, *v1.SetOverrideRequest) (*v1.SetOverrideResponse, error) {

@@ -99,6 +99,7 @@ type ReleaseServiceClient interface {
 	Get(context.Context, *v1.GetRequest) (*v1.GetResponse, error)
 	List(context.Context, *v1.ListRequest) (*v1.ListResponse, error)
 	History(context.Context, *v1.HistoryRequest) (*v1.HistoryResponse, error)
+	// Diff changes nothing, and yet is not for GET: its content may be a secret, which must not stand in a URL.
 	Diff(context.Context, *v1.DiffRequest) (*v1.DiffResponse, error)
 	// Resolve answers which version a subject gets.
 	Resolve(context.Context, *v1.ResolveRequest) (*v1.DocumentEvent, error)
@@ -198,7 +199,6 @@ func NewReleaseServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			httpClient,
 			baseURL+ReleaseServiceDiffProcedure,
 			connect.WithSchema(releaseServiceMethods.ByName("Diff")),
-			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
 		resolve: connect.NewClient[v1.ResolveRequest, v1.DocumentEvent](
@@ -476,6 +476,7 @@ type ReleaseServiceHandler interface {
 	Get(context.Context, *v1.GetRequest) (*v1.GetResponse, error)
 	List(context.Context, *v1.ListRequest) (*v1.ListResponse, error)
 	History(context.Context, *v1.HistoryRequest) (*v1.HistoryResponse, error)
+	// Diff changes nothing, and yet is not for GET: its content may be a secret, which must not stand in a URL.
 	Diff(context.Context, *v1.DiffRequest) (*v1.DiffResponse, error)
 	// Resolve answers which version a subject gets.
 	Resolve(context.Context, *v1.ResolveRequest) (*v1.DocumentEvent, error)
@@ -571,7 +572,6 @@ func NewReleaseServiceHandler(svc ReleaseServiceHandler, opts ...connect.Handler
 		ReleaseServiceDiffProcedure,
 		svc.Diff,
 		connect.WithSchema(releaseServiceMethods.ByName("Diff")),
-		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
 	releaseServiceResolveHandler := connect.NewUnaryHandlerSimple(

@@ -41,6 +41,9 @@ const (
 	// TraceServiceListTraceNamesProcedure is the fully-qualified name of the TraceService's
 	// ListTraceNames RPC.
 	TraceServiceListTraceNamesProcedure = "/gantry.v1.TraceService/ListTraceNames"
+	// TraceServiceListTraceAttributesProcedure is the fully-qualified name of the TraceService's
+	// ListTraceAttributes RPC.
+	TraceServiceListTraceAttributesProcedure = "/gantry.v1.TraceService/ListTraceAttributes"
 )
 
 // TraceServiceClient is a client for the gantry.v1.TraceService service.
@@ -51,6 +54,9 @@ type TraceServiceClient interface {
 	GetTrace(context.Context, *v1.GetTraceRequest) (*v1.GetTraceResponse, error)
 	// ListTraceNames lists services that traces came from, or the endpoints of one.
 	ListTraceNames(context.Context, *v1.ListTraceNamesRequest) (*v1.ListTraceNamesResponse, error)
+	// ListTraceAttributes lists keys of attributes, or values of one, for whoever writes conditions. It looks at the newest spans, a bounded number on each node: what is
+	// rare may be missing.
+	ListTraceAttributes(context.Context, *v1.ListTraceAttributesRequest) (*v1.ListTraceAttributesResponse, error)
 }
 
 // NewTraceServiceClient constructs a client for the gantry.v1.TraceService service. By default, it
@@ -85,14 +91,22 @@ func NewTraceServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
+		listTraceAttributes: connect.NewClient[v1.ListTraceAttributesRequest, v1.ListTraceAttributesResponse](
+			httpClient,
+			baseURL+TraceServiceListTraceAttributesProcedure,
+			connect.WithSchema(traceServiceMethods.ByName("ListTraceAttributes")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // traceServiceClient implements TraceServiceClient.
 type traceServiceClient struct {
-	searchTraces   *connect.Client[v1.SearchTracesRequest, v1.SearchTracesResponse]
-	getTrace       *connect.Client[v1.GetTraceRequest, v1.GetTraceResponse]
-	listTraceNames *connect.Client[v1.ListTraceNamesRequest, v1.ListTraceNamesResponse]
+	searchTraces        *connect.Client[v1.SearchTracesRequest, v1.SearchTracesResponse]
+	getTrace            *connect.Client[v1.GetTraceRequest, v1.GetTraceResponse]
+	listTraceNames      *connect.Client[v1.ListTraceNamesRequest, v1.ListTraceNamesResponse]
+	listTraceAttributes *connect.Client[v1.ListTraceAttributesRequest, v1.ListTraceAttributesResponse]
 }
 
 // SearchTraces calls gantry.v1.TraceService.SearchTraces.
@@ -122,6 +136,15 @@ func (c *traceServiceClient) ListTraceNames(ctx context.Context, req *v1.ListTra
 	return nil, err
 }
 
+// ListTraceAttributes calls gantry.v1.TraceService.ListTraceAttributes.
+func (c *traceServiceClient) ListTraceAttributes(ctx context.Context, req *v1.ListTraceAttributesRequest) (*v1.ListTraceAttributesResponse, error) {
+	response, err := c.listTraceAttributes.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // TraceServiceHandler is an implementation of the gantry.v1.TraceService service.
 type TraceServiceHandler interface {
 	// SearchTraces lists traces in which at least one span meets all conditions, newest first.
@@ -130,6 +153,9 @@ type TraceServiceHandler interface {
 	GetTrace(context.Context, *v1.GetTraceRequest) (*v1.GetTraceResponse, error)
 	// ListTraceNames lists services that traces came from, or the endpoints of one.
 	ListTraceNames(context.Context, *v1.ListTraceNamesRequest) (*v1.ListTraceNamesResponse, error)
+	// ListTraceAttributes lists keys of attributes, or values of one, for whoever writes conditions. It looks at the newest spans, a bounded number on each node: what is
+	// rare may be missing.
+	ListTraceAttributes(context.Context, *v1.ListTraceAttributesRequest) (*v1.ListTraceAttributesResponse, error)
 }
 
 // NewTraceServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -160,6 +186,13 @@ func NewTraceServiceHandler(svc TraceServiceHandler, opts ...connect.HandlerOpti
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
+	traceServiceListTraceAttributesHandler := connect.NewUnaryHandlerSimple(
+		TraceServiceListTraceAttributesProcedure,
+		svc.ListTraceAttributes,
+		connect.WithSchema(traceServiceMethods.ByName("ListTraceAttributes")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/gantry.v1.TraceService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case TraceServiceSearchTracesProcedure:
@@ -168,6 +201,8 @@ func NewTraceServiceHandler(svc TraceServiceHandler, opts ...connect.HandlerOpti
 			traceServiceGetTraceHandler.ServeHTTP(w, r)
 		case TraceServiceListTraceNamesProcedure:
 			traceServiceListTraceNamesHandler.ServeHTTP(w, r)
+		case TraceServiceListTraceAttributesProcedure:
+			traceServiceListTraceAttributesHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -187,4 +222,8 @@ func (UnimplementedTraceServiceHandler) GetTrace(context.Context, *v1.GetTraceRe
 
 func (UnimplementedTraceServiceHandler) ListTraceNames(context.Context, *v1.ListTraceNamesRequest) (*v1.ListTraceNamesResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("gantry.v1.TraceService.ListTraceNames is not implemented"))
+}
+
+func (UnimplementedTraceServiceHandler) ListTraceAttributes(context.Context, *v1.ListTraceAttributesRequest) (*v1.ListTraceAttributesResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("gantry.v1.TraceService.ListTraceAttributes is not implemented"))
 }

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file gantry/v1/release.proto.
  */
 export const file_gantry_v1_release: GenFile = /*@__PURE__*/
-  fileDesc("ChdnYW50cnkvdjEvcmVsZWFzZS5wcm90bxIJZ2FudHJ5LnYxIjwKC0RvY3VtZW50UmVmEhEKCW5hbWVzcGFjZRgBIAEoCRIMCgRraW5kGAIgASgJEgwKBG5hbWUYAyABKAkirAIKCERvY3VtZW50EiMKA3JlZhgBIAEoCzIWLmdhbnRyeS52MS5Eb2N1bWVudFJlZhIWCg5sYXRlc3RfdmVyc2lvbhgCIAEoAxIYChByZWxlYXNlZF92ZXJzaW9uGAMgASgDEiMKB3JvbGxvdXQYBCABKAsyEi5nYW50cnkudjEuUm9sbG91dBIPCgdkZWxldGVkGAUgASgIEi4KCmNyZWF0ZWRfYXQYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCnVwZGF0ZWRfYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCHJldmlzaW9uGAggASgDEg4KBmZvcm1hdBgJIAEoCRIRCglzZW5zaXRpdmUYCiABKAgi0QEKB1ZlcnNpb24SDwoHdmVyc2lvbhgBIAEoAxIOCgZmb3JtYXQYAiABKAkSDwoHY29udGVudBgDIAEoDBIQCghjaGVja3N1bRgEIAEoCRIOCgZhdXRob3IYBSABKAkSDwoHbWVzc2FnZRgGIAEoCRIuCgpjcmVhdGVkX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCglzZW5zaXRpdmUYCCABKAgSDAoEc2l6ZRgJIAEoDRIQCgh3aXRoaGVsZBgKIAEoCCKbAQoGQ29ob3J0Ei0KBmxhYmVscxgBIAMoCzIdLmdhbnRyeS52MS5Db2hvcnQuTGFiZWxzRW50cnkSEQoJYWRkcmVzc2VzGAIgAygJEhQKB3BlcmNlbnQYAyABKAFIAIgBARotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBQgoKCF9wZXJjZW50IrkBCgdSb2xsb3V0EgoKAmlkGAEgASgJEg8KB3ZlcnNpb24YAiABKAMSIQoGY29ob3J0GAMgASgLMhEuZ2FudHJ5LnYxLkNvaG9ydBIOCgZhdXRob3IYBCABKAkSLgoKc3RhcnRlZF9hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKY2hhbmdlZF9hdBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiyAEKDEhpc3RvcnlFbnRyeRIhCgZhY3Rpb24YASABKA4yES5nYW50cnkudjEuQWN0aW9uEg8KB3ZlcnNpb24YAiABKAMSGAoQcHJldmlvdXNfdmVyc2lvbhgDIAEoAxIhCgZjb2hvcnQYBCABKAsyES5nYW50cnkudjEuQ29ob3J0Eg4KBmF1dGhvchgFIAEoCRIPCgdtZXNzYWdlGAYgASgJEiYKAmF0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCK2AQoHU3ViamVjdBITCgtpbnN0YW5jZV9pZBgBIAEoCRImCgdzZXJ2aWNlGAIgASgLMhUuZ2FudHJ5LnYxLlNlcnZpY2VSZWYSDwoHYWRkcmVzcxgDIAEoCRIuCgZsYWJlbHMYBCADKAsyHi5nYW50cnkudjEuU3ViamVjdC5MYWJlbHNFbnRyeRotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIo8BCg1Eb2N1bWVudEV2ZW50EiMKA3JlZhgBIAEoCzIWLmdhbnRyeS52MS5Eb2N1bWVudFJlZhIOCgZhYnNlbnQYAiABKAgSIwoHdmVyc2lvbhgDIAEoCzISLmdhbnRyeS52MS5WZXJzaW9uEhIKCnJvbGxvdXRfaWQYBCABKAkSEAoIcmV2aXNpb24YBSABKAMi4QEKDUFwcGxpZWRSZXBvcnQSIwoDcmVmGAEgASgLMhYuZ2FudHJ5LnYxLkRvY3VtZW50UmVmEiMKB3N1YmplY3QYAiABKAsyEi5nYW50cnkudjEuU3ViamVjdBIPCgd2ZXJzaW9uGAMgASgDEhAKCGNoZWNrc3VtGAQgASgJEi4KCmFwcGxpZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg0KBWVycm9yGAYgASgJEhYKDndhbnRlZF92ZXJzaW9uGAcgASgDEgwKBG5vZGUYCCABKAkivwEKDlB1Ymxpc2hSZXF1ZXN0EiMKA3JlZhgBIAEoCzIWLmdhbnRyeS52MS5Eb2N1bWVudFJlZhIOCgZmb3JtYXQYAiABKAkSDwoHY29udGVudBgDIAEoDBIRCglzZW5zaXRpdmUYBCABKAgSDwoHbWVzc2FnZRgFIAEoCRIdChBleHBlY3RlZF92ZXJzaW9uGAYgASgDSACIAQESDwoHcmVsZWFzZRgHIAEoCEITChFfZXhwZWN0ZWRfdmVyc2lvbiKHAQoPUHVibGlzaFJlc3BvbnNlEiUKCGRvY3VtZW50GAEgASgLMhMuZ2FudHJ5LnYxLkRvY3VtZW50Eg8KB3ZlcnNpb24YAiABKAMSEQoJdW5jaGFuZ2VkGAMgASgIEikKCHdhcm5pbmdzGAQgAygLMhcuZ2FudHJ5LnYxLkVycm9yTWVzc2FnZSJMCgxFcnJvck1lc3NhZ2USDwoHbWVzc2FnZRgBIAEoCRINCgVmaWVsZBgCIAEoCRIMCgRsaW5lGAMgASgNEg4KBmNvbHVtbhgEIAEoDSI9ChBWYWxpZGF0ZVJlc3BvbnNlEikKCHdhcm5pbmdzGAEgAygLMhcuZ2FudHJ5LnYxLkVycm9yTWVzc2FnZSKwAQoOUmVsZWFzZVJlcXVlc3QSIwoDcmVmGAEgASgLMhYuZ2FudHJ5LnYxLkRvY3VtZW50UmVmEg8KB3ZlcnNpb24YAiABKAMSIQoGY29ob3J0GAMgASgLMhEuZ2FudHJ5LnYxLkNvaG9ydBIPCgdtZXNzYWdlGAQgASgJEh4KEWV4cGVjdGVkX3JldmlzaW9uGAUgASgDSACIAQFCFAoSX2V4cGVjdGVkX3JldmlzaW9uIjgKD1JlbGVhc2VSZXNwb25zZRIlCghkb2N1bWVudBgBIAEoCzITLmdhbnRyeS52MS5Eb2N1bWVudCJ8Cg5Qcm9tb3RlUmVxdWVzdBIjCgNyZWYYASABKAsyFi5nYW50cnkudjEuRG9jdW1lbnRSZWYSDwoHbWVzc2FnZRgCIAEoCRIeChFleHBlY3RlZF9yZXZpc2lvbhgDIAEoA0gAiAEBQhQKEl9leHBlY3RlZF9yZXZpc2lvbiJ6CgxBYm9ydFJlcXVlc3QSIwoDcmVmGAEgASgLMhYuZ2FudHJ5LnYxLkRvY3VtZW50UmVmEg8KB21lc3NhZ2UYAiABKAkSHgoRZXhwZWN0ZWRfcmV2aXNpb24YAyABKANIAIgBAUIUChJfZXhwZWN0ZWRfcmV2aXNpb24ijgEKD1JvbGxiYWNrUmVxdWVzdBIjCgNyZWYYASABKAsyFi5nYW50cnkudjEuRG9jdW1lbnRSZWYSDwoHdmVyc2lvbhgCIAEoAxIPCgdtZXNzYWdlGAMgASgJEh4KEWV4cGVjdGVkX3JldmlzaW9uGAQgASgDSACIAQFCFAoSX2V4cGVjdGVkX3JldmlzaW9uInsKDURlbGV0ZVJlcXVlc3QSIwoDcmVmGAEgASgLMhYuZ2FudHJ5LnYxLkRvY3VtZW50UmVmEg8KB21lc3NhZ2UYAiABKAkSHgoRZXhwZWN0ZWRfcmV2aXNpb24YAyABKANIAIgBAUIUChJfZXhwZWN0ZWRfcmV2aXNpb24iQgoKR2V0UmVxdWVzdBIjCgNyZWYYASABKAsyFi5nYW50cnkudjEuRG9jdW1lbnRSZWYSDwoHdmVyc2lvbhgCIAEoAyJZCgtHZXRSZXNwb25zZRIlCghkb2N1bWVudBgBIAEoCzITLmdhbnRyeS52MS5Eb2N1bWVudBIjCgd2ZXJzaW9uGAIgASgLMhIuZ2FudHJ5LnYxLlZlcnNpb24ifgoLTGlzdFJlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEgwKBGtpbmQYAiABKAkSDgoGc2VhcmNoGAMgASgJEhcKD2luY2x1ZGVfZGVsZXRlZBgEIAEoCBIRCglwYWdlX3NpemUYBSABKA0SEgoKcGFnZV90b2tlbhgGIAEoCSJPCgxMaXN0UmVzcG9uc2USJgoJZG9jdW1lbnRzGAEgAygLMhMuZ2FudHJ5LnYxLkRvY3VtZW50EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJECg5IaXN0b3J5UmVxdWVzdBIjCgNyZWYYASABKAsyFi5nYW50cnkudjEuRG9jdW1lbnRSZWYSDQoFbGltaXQYAiABKA0iiAEKD0hpc3RvcnlSZXNwb25zZRIlCghkb2N1bWVudBgBIAEoCzITLmdhbnRyeS52MS5Eb2N1bWVudBIkCgh2ZXJzaW9ucxgCIAMoCzISLmdhbnRyeS52MS5WZXJzaW9uEigKB2VudHJpZXMYAyADKAsyFy5nYW50cnkudjEuSGlzdG9yeUVudHJ5Il0KC0RpZmZSZXF1ZXN0EiMKA3JlZhgBIAEoCzIWLmdhbnRyeS52MS5Eb2N1bWVudFJlZhIMCgRmcm9tGAIgASgDEgoKAnRvGAMgASgDEg8KB2NvbnRlbnQYBCABKAwiOQoMRGlmZlJlc3BvbnNlEg8KB3VuaWZpZWQYASABKAkSDAoEZnJvbRgCIAEoAxIKCgJ0bxgDIAEoAyJaCg5SZXNvbHZlUmVxdWVzdBIjCgNyZWYYASABKAsyFi5nYW50cnkudjEuRG9jdW1lbnRSZWYSIwoHc3ViamVjdBgCIAEoCzISLmdhbnRyeS52MS5TdWJqZWN0IlgKDlByZXZpZXdSZXF1ZXN0EiMKA3JlZhgBIAEoCzIWLmdhbnRyeS52MS5Eb2N1bWVudFJlZhIhCgZjb2hvcnQYAiABKAsyES5nYW50cnkudjEuQ29ob3J0IkQKD1ByZXZpZXdSZXNwb25zZRIiCgZjaG9zZW4YASADKAsyEi5nYW50cnkudjEuU3ViamVjdBINCgV0b3RhbBgCIAEoDSI1Cg5BcHBsaWVkUmVxdWVzdBIjCgNyZWYYASABKAsyFi5nYW50cnkudjEuRG9jdW1lbnRSZWYiUwoPQXBwbGllZFJlc3BvbnNlEikKB3JlcG9ydHMYASADKAsyGC5nYW50cnkudjEuQXBwbGllZFJlcG9ydBIVCg1taXNzaW5nX25vZGVzGAIgAygJImIKFVdhdGNoRG9jdW1lbnRzUmVxdWVzdBIkCgRyZWZzGAEgAygLMhYuZ2FudHJ5LnYxLkRvY3VtZW50UmVmEiMKB3N1YmplY3QYAiABKAsyEi5nYW50cnkudjEuU3ViamVjdCJDCg1FeHBvcnRSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIMCgRraW5kGAIgASgJEhEKCXNlbnNpdGl2ZRgDIAEoCCJrCg5FeHBvcnRSZXNwb25zZRIlCghkb2N1bWVudBgBIAEoCzITLmdhbnRyeS52MS5Eb2N1bWVudBIjCgd2ZXJzaW9uGAIgASgLMhIuZ2FudHJ5LnYxLlZlcnNpb24SDQoFdG90YWwYAyABKA0iEwoRUm90YXRlS2V5c1JlcXVlc3QiQQoSUm90YXRlS2V5c1Jlc3BvbnNlEgwKBGRvbmUYASABKA0SDQoFdG90YWwYAiABKA0SDgoGa2V5X2lkGAMgASgJIkwKEEFwcGxpZWRCeVJlcXVlc3QSJgoHc2VydmljZRgBIAEoCzIVLmdhbnRyeS52MS5TZXJ2aWNlUmVmEhAKCGluc3RhbmNlGAIgASgJIhIKEExpc3RLaW5kc1JlcXVlc3QiOwoRTGlzdEtpbmRzUmVzcG9uc2USJgoFa2luZHMYASADKAsyFy5nYW50cnkudjEuRG9jdW1lbnRLaW5kIi0KDERvY3VtZW50S2luZBIMCgRuYW1lGAEgASgJEg8KB2Zvcm1hdHMYAiADKAkiOQoSTGlzdFNjaGVtYXNSZXF1ZXN0EiMKA3JlZhgBIAEoCzIWLmdhbnRyeS52MS5Eb2N1bWVudFJlZiJBChNMaXN0U2NoZW1hc1Jlc3BvbnNlEioKB3NjaGVtYXMYASADKAsyGS5nYW50cnkudjEuRG9jdW1lbnRTY2hlbWEiMAoORG9jdW1lbnRTY2hlbWESDgoGc291cmNlGAEgASgJEg4KBnNjaGVtYRgCIAEoCSqzAQoGQWN0aW9uEhYKEkFDVElPTl9VTlNQRUNJRklFRBAAEhQKEEFDVElPTl9QVUJMSVNIRUQQARITCg9BQ1RJT05fUkVMRUFTRUQQAhIRCg1BQ1RJT05fU1RBR0VEEAMSEwoPQUNUSU9OX1BST01PVEVEEAQSEgoOQUNUSU9OX0FCT1JURUQQBRIWChJBQ1RJT05fUk9MTEVEX0JBQ0sQBhISCg5BQ1RJT05fREVMRVRFRBAHMu0KCg5SZWxlYXNlU2VydmljZRJACgdQdWJsaXNoEhkuZ2FudHJ5LnYxLlB1Ymxpc2hSZXF1ZXN0GhouZ2FudHJ5LnYxLlB1Ymxpc2hSZXNwb25zZRJCCghWYWxpZGF0ZRIZLmdhbnRyeS52MS5QdWJsaXNoUmVxdWVzdBobLmdhbnRyeS52MS5WYWxpZGF0ZVJlc3BvbnNlEkAKB1JlbGVhc2USGS5nYW50cnkudjEuUmVsZWFzZVJlcXVlc3QaGi5nYW50cnkudjEuUmVsZWFzZVJlc3BvbnNlEkAKB1Byb21vdGUSGS5nYW50cnkudjEuUHJvbW90ZVJlcXVlc3QaGi5nYW50cnkudjEuUmVsZWFzZVJlc3BvbnNlEjwKBUFib3J0EhcuZ2FudHJ5LnYxLkFib3J0UmVxdWVzdBoaLmdhbnRyeS52MS5SZWxlYXNlUmVzcG9uc2USQgoIUm9sbGJhY2sSGi5nYW50cnkudjEuUm9sbGJhY2tSZXF1ZXN0GhouZ2FudHJ5LnYxLlJlbGVhc2VSZXNwb25zZRI+CgZEZWxldGUSGC5nYW50cnkudjEuRGVsZXRlUmVxdWVzdBoaLmdhbnRyeS52MS5SZWxlYXNlUmVzcG9uc2USOQoDR2V0EhUuZ2FudHJ5LnYxLkdldFJlcXVlc3QaFi5nYW50cnkudjEuR2V0UmVzcG9uc2UiA5ACARI8CgRMaXN0EhYuZ2FudHJ5LnYxLkxpc3RSZXF1ZXN0GhcuZ2FudHJ5LnYxLkxpc3RSZXNwb25zZSIDkAIBEkUKB0hpc3RvcnkSGS5nYW50cnkudjEuSGlzdG9yeVJlcXVlc3QaGi5nYW50cnkudjEuSGlzdG9yeVJlc3BvbnNlIgOQAgESPAoERGlmZhIWLmdhbnRyeS52MS5EaWZmUmVxdWVzdBoXLmdhbnRyeS52MS5EaWZmUmVzcG9uc2UiA5ACARJDCgdSZXNvbHZlEhkuZ2FudHJ5LnYxLlJlc29sdmVSZXF1ZXN0GhguZ2FudHJ5LnYxLkRvY3VtZW50RXZlbnQiA5ACARJFCgdQcmV2aWV3EhkuZ2FudHJ5LnYxLlByZXZpZXdSZXF1ZXN0GhouZ2FudHJ5LnYxLlByZXZpZXdSZXNwb25zZSIDkAIBEkUKB0FwcGxpZWQSGS5nYW50cnkudjEuQXBwbGllZFJlcXVlc3QaGi5nYW50cnkudjEuQXBwbGllZFJlc3BvbnNlIgOQAgESSQoJQXBwbGllZEJ5EhsuZ2FudHJ5LnYxLkFwcGxpZWRCeVJlcXVlc3QaGi5nYW50cnkudjEuQXBwbGllZFJlc3BvbnNlIgOQAgESSwoJTGlzdEtpbmRzEhsuZ2FudHJ5LnYxLkxpc3RLaW5kc1JlcXVlc3QaHC5nYW50cnkudjEuTGlzdEtpbmRzUmVzcG9uc2UiA5ACARJRCgtMaXN0U2NoZW1hcxIdLmdhbnRyeS52MS5MaXN0U2NoZW1hc1JlcXVlc3QaHi5nYW50cnkudjEuTGlzdFNjaGVtYXNSZXNwb25zZSIDkAIBEkUKBVdhdGNoEiAuZ2FudHJ5LnYxLldhdGNoRG9jdW1lbnRzUmVxdWVzdBoYLmdhbnRyeS52MS5Eb2N1bWVudEV2ZW50MAESPwoGRXhwb3J0EhguZ2FudHJ5LnYxLkV4cG9ydFJlcXVlc3QaGS5nYW50cnkudjEuRXhwb3J0UmVzcG9uc2UwARJLCgpSb3RhdGVLZXlzEhwuZ2FudHJ5LnYxLlJvdGF0ZUtleXNSZXF1ZXN0Gh0uZ2FudHJ5LnYxLlJvdGF0ZUtleXNSZXNwb25zZTABQj5aPGdpdGh1Yi5jb20vZ2FudHJ5LXBsYXRmb3JtL2dhbnRyeS9zZGsvYXBpL2dhbnRyeS92MTtnYW50cnl2MWIGcHJvdG8z", [file_gantry_v1_instance, file_google_protobuf_timestamp]);
+  fileDesc("ChdnYW50cnkvdjEvcmVsZWFzZS5wcm90bxIJZ2FudHJ5LnYxIjwKC0RvY3VtZW50UmVmEhEKCW5hbWVzcGFjZRgBIAEoCRIMCgRraW5kGAIgASgJEgwKBG5hbWUYAyABKAkivAIKCERvY3VtZW50EiMKA3JlZhgBIAEoCzIWLmdhbnRyeS52MS5Eb2N1bWVudFJlZhIWCg5sYXRlc3RfdmVyc2lvbhgCIAEoAxIYChByZWxlYXNlZF92ZXJzaW9uGAMgASgDEiMKB3JvbGxvdXQYBCABKAsyEi5nYW50cnkudjEuUm9sbG91dBIPCgdkZWxldGVkGAUgASgIEi4KCmNyZWF0ZWRfYXQYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCnVwZGF0ZWRfYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCHJldmlzaW9uGAggASgDEg4KBmZvcm1hdBgJIAEoCRIRCglzZW5zaXRpdmUYCiABKAgSDgoGYXV0aG9yGAsgASgJItEBCgdWZXJzaW9uEg8KB3ZlcnNpb24YASABKAMSDgoGZm9ybWF0GAIgASgJEg8KB2NvbnRlbnQYAyABKAwSEAoIY2hlY2tzdW0YBCABKAkSDgoGYXV0aG9yGAUgASgJEg8KB21lc3NhZ2UYBiABKAkSLgoKY3JlYXRlZF9hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJc2Vuc2l0aXZlGAggASgIEgwKBHNpemUYCSABKA0SEAoId2l0aGhlbGQYCiABKAgimwEKBkNvaG9ydBItCgZsYWJlbHMYASADKAsyHS5nYW50cnkudjEuQ29ob3J0LkxhYmVsc0VudHJ5EhEKCWFkZHJlc3NlcxgCIAMoCRIUCgdwZXJjZW50GAMgASgBSACIAQEaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4AUIKCghfcGVyY2VudCK5AQoHUm9sbG91dBIKCgJpZBgBIAEoCRIPCgd2ZXJzaW9uGAIgASgDEiEKBmNvaG9ydBgDIAEoCzIRLmdhbnRyeS52MS5Db2hvcnQSDgoGYXV0aG9yGAQgASgJEi4KCnN0YXJ0ZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCmNoYW5nZWRfYXQYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIsgBCgxIaXN0b3J5RW50cnkSIQoGYWN0aW9uGAEgASgOMhEuZ2FudHJ5LnYxLkFjdGlvbhIPCgd2ZXJzaW9uGAIgASgDEhgKEHByZXZpb3VzX3ZlcnNpb24YAyABKAMSIQoGY29ob3J0GAQgASgLMhEuZ2FudHJ5LnYxLkNvaG9ydBIOCgZhdXRob3IYBSABKAkSDwoHbWVzc2FnZRgGIAEoCRImCgJhdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAitgEKB1N1YmplY3QSEwoLaW5zdGFuY2VfaWQYASABKAkSJgoHc2VydmljZRgCIAEoCzIVLmdhbnRyeS52MS5TZXJ2aWNlUmVmEg8KB2FkZHJlc3MYAyABKAkSLgoGbGFiZWxzGAQgAygLMh4uZ2FudHJ5LnYxLlN1YmplY3QuTGFiZWxzRW50cnkaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASKPAQoNRG9jdW1lbnRFdmVudBIjCgNyZWYYASABKAsyFi5nYW50cnkudjEuRG9jdW1lbnRSZWYSDgoGYWJzZW50GAIgASgIEiMKB3ZlcnNpb24YAyABKAsyEi5nYW50cnkudjEuVmVyc2lvbhISCgpyb2xsb3V0X2lkGAQgASgJEhAKCHJldmlzaW9uGAUgASgDIuEBCg1BcHBsaWVkUmVwb3J0EiMKA3JlZhgBIAEoCzIWLmdhbnRyeS52MS5Eb2N1bWVudFJlZhIjCgdzdWJqZWN0GAIgASgLMhIuZ2FudHJ5LnYxLlN1YmplY3QSDwoHdmVyc2lvbhgDIAEoAxIQCghjaGVja3N1bRgEIAEoCRIuCgphcHBsaWVkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgVlcnJvchgGIAEoCRIWCg53YW50ZWRfdmVyc2lvbhgHIAEoAxIMCgRub2RlGAggASgJIr8BCg5QdWJsaXNoUmVxdWVzdBIjCgNyZWYYASABKAsyFi5nYW50cnkudjEuRG9jdW1lbnRSZWYSDgoGZm9ybWF0GAIgASgJEg8KB2NvbnRlbnQYAyABKAwSEQoJc2Vuc2l0aXZlGAQgASgIEg8KB21lc3NhZ2UYBSABKAkSHQoQZXhwZWN0ZWRfdmVyc2lvbhgGIAEoA0gAiAEBEg8KB3JlbGVhc2UYByABKAhCEwoRX2V4cGVjdGVkX3ZlcnNpb24ihwEKD1B1Ymxpc2hSZXNwb25zZRIlCghkb2N1bWVudBgBIAEoCzITLmdhbnRyeS52MS5Eb2N1bWVudBIPCgd2ZXJzaW9uGAIgASgDEhEKCXVuY2hhbmdlZBgDIAEoCBIpCgh3YXJuaW5ncxgEIAMoCzIXLmdhbnRyeS52MS5FcnJvck1lc3NhZ2UiTAoMRXJyb3JNZXNzYWdlEg8KB21lc3NhZ2UYASABKAkSDQoFZmllbGQYAiABKAkSDAoEbGluZRgDIAEoDRIOCgZjb2x1bW4YBCABKA0iPQoQVmFsaWRhdGVSZXNwb25zZRIpCgh3YXJuaW5ncxgBIAMoCzIXLmdhbnRyeS52MS5FcnJvck1lc3NhZ2UisAEKDlJlbGVhc2VSZXF1ZXN0EiMKA3JlZhgBIAEoCzIWLmdhbnRyeS52MS5Eb2N1bWVudFJlZhIPCgd2ZXJzaW9uGAIgASgDEiEKBmNvaG9ydBgDIAEoCzIRLmdhbnRyeS52MS5Db2hvcnQSDwoHbWVzc2FnZRgEIAEoCRIeChFleHBlY3RlZF9yZXZpc2lvbhgFIAEoA0gAiAEBQhQKEl9leHBlY3RlZF9yZXZpc2lvbiI4Cg9SZWxlYXNlUmVzcG9uc2USJQoIZG9jdW1lbnQYASABKAsyEy5nYW50cnkudjEuRG9jdW1lbnQifAoOUHJvbW90ZVJlcXVlc3QSIwoDcmVmGAEgASgLMhYuZ2FudHJ5LnYxLkRvY3VtZW50UmVmEg8KB21lc3NhZ2UYAiABKAkSHgoRZXhwZWN0ZWRfcmV2aXNpb24YAyABKANIAIgBAUIUChJfZXhwZWN0ZWRfcmV2aXNpb24iegoMQWJvcnRSZXF1ZXN0EiMKA3JlZhgBIAEoCzIWLmdhbnRyeS52MS5Eb2N1bWVudFJlZhIPCgdtZXNzYWdlGAIgASgJEh4KEWV4cGVjdGVkX3JldmlzaW9uGAMgASgDSACIAQFCFAoSX2V4cGVjdGVkX3JldmlzaW9uIo4BCg9Sb2xsYmFja1JlcXVlc3QSIwoDcmVmGAEgASgLMhYuZ2FudHJ5LnYxLkRvY3VtZW50UmVmEg8KB3ZlcnNpb24YAiABKAMSDwoHbWVzc2FnZRgDIAEoCRIeChFleHBlY3RlZF9yZXZpc2lvbhgEIAEoA0gAiAEBQhQKEl9leHBlY3RlZF9yZXZpc2lvbiJ7Cg1EZWxldGVSZXF1ZXN0EiMKA3JlZhgBIAEoCzIWLmdhbnRyeS52MS5Eb2N1bWVudFJlZhIPCgdtZXNzYWdlGAIgASgJEh4KEWV4cGVjdGVkX3JldmlzaW9uGAMgASgDSACIAQFCFAoSX2V4cGVjdGVkX3JldmlzaW9uIkIKCkdldFJlcXVlc3QSIwoDcmVmGAEgASgLMhYuZ2FudHJ5LnYxLkRvY3VtZW50UmVmEg8KB3ZlcnNpb24YAiABKAMiWQoLR2V0UmVzcG9uc2USJQoIZG9jdW1lbnQYASABKAsyEy5nYW50cnkudjEuRG9jdW1lbnQSIwoHdmVyc2lvbhgCIAEoCzISLmdhbnRyeS52MS5WZXJzaW9uIo8BCgtMaXN0UmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSDAoEa2luZBgCIAEoCRIOCgZzZWFyY2gYAyABKAkSFwoPaW5jbHVkZV9kZWxldGVkGAQgASgIEhEKCXBhZ2Vfc2l6ZRgFIAEoDRISCgpwYWdlX3Rva2VuGAYgASgJEg8KB2FwcGxpZWQYByABKAgikgEKDExpc3RSZXNwb25zZRImCglkb2N1bWVudHMYASADKAsyEy5nYW50cnkudjEuRG9jdW1lbnQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJEioKB2FwcGxpZWQYAyADKAsyGS5nYW50cnkudjEuQXBwbGllZFN1bW1hcnkSFQoNbWlzc2luZ19ub2RlcxgEIAMoCSJECg5BcHBsaWVkU3VtbWFyeRIRCglpbnN0YW5jZXMYASABKA0SDwoHY3VycmVudBgCIAEoDRIOCgZmYWlsZWQYAyABKA0iRAoOSGlzdG9yeVJlcXVlc3QSIwoDcmVmGAEgASgLMhYuZ2FudHJ5LnYxLkRvY3VtZW50UmVmEg0KBWxpbWl0GAIgASgNIogBCg9IaXN0b3J5UmVzcG9uc2USJQoIZG9jdW1lbnQYASABKAsyEy5nYW50cnkudjEuRG9jdW1lbnQSJAoIdmVyc2lvbnMYAiADKAsyEi5nYW50cnkudjEuVmVyc2lvbhIoCgdlbnRyaWVzGAMgAygLMhcuZ2FudHJ5LnYxLkhpc3RvcnlFbnRyeSJdCgtEaWZmUmVxdWVzdBIjCgNyZWYYASABKAsyFi5nYW50cnkudjEuRG9jdW1lbnRSZWYSDAoEZnJvbRgCIAEoAxIKCgJ0bxgDIAEoAxIPCgdjb250ZW50GAQgASgMIjkKDERpZmZSZXNwb25zZRIPCgd1bmlmaWVkGAEgASgJEgwKBGZyb20YAiABKAMSCgoCdG8YAyABKAMiWgoOUmVzb2x2ZVJlcXVlc3QSIwoDcmVmGAEgASgLMhYuZ2FudHJ5LnYxLkRvY3VtZW50UmVmEiMKB3N1YmplY3QYAiABKAsyEi5nYW50cnkudjEuU3ViamVjdCJYCg5QcmV2aWV3UmVxdWVzdBIjCgNyZWYYASABKAsyFi5nYW50cnkudjEuRG9jdW1lbnRSZWYSIQoGY29ob3J0GAIgASgLMhEuZ2FudHJ5LnYxLkNvaG9ydCJECg9QcmV2aWV3UmVzcG9uc2USIgoGY2hvc2VuGAEgAygLMhIuZ2FudHJ5LnYxLlN1YmplY3QSDQoFdG90YWwYAiABKA0iNQoOQXBwbGllZFJlcXVlc3QSIwoDcmVmGAEgASgLMhYuZ2FudHJ5LnYxLkRvY3VtZW50UmVmIlMKD0FwcGxpZWRSZXNwb25zZRIpCgdyZXBvcnRzGAEgAygLMhguZ2FudHJ5LnYxLkFwcGxpZWRSZXBvcnQSFQoNbWlzc2luZ19ub2RlcxgCIAMoCSJiChVXYXRjaERvY3VtZW50c1JlcXVlc3QSJAoEcmVmcxgBIAMoCzIWLmdhbnRyeS52MS5Eb2N1bWVudFJlZhIjCgdzdWJqZWN0GAIgASgLMhIuZ2FudHJ5LnYxLlN1YmplY3QiQwoNRXhwb3J0UmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSDAoEa2luZBgCIAEoCRIRCglzZW5zaXRpdmUYAyABKAgiawoORXhwb3J0UmVzcG9uc2USJQoIZG9jdW1lbnQYASABKAsyEy5nYW50cnkudjEuRG9jdW1lbnQSIwoHdmVyc2lvbhgCIAEoCzISLmdhbnRyeS52MS5WZXJzaW9uEg0KBXRvdGFsGAMgASgNIhMKEVJvdGF0ZUtleXNSZXF1ZXN0IkEKElJvdGF0ZUtleXNSZXNwb25zZRIMCgRkb25lGAEgASgNEg0KBXRvdGFsGAIgASgNEg4KBmtleV9pZBgDIAEoCSJMChBBcHBsaWVkQnlSZXF1ZXN0EiYKB3NlcnZpY2UYASABKAsyFS5nYW50cnkudjEuU2VydmljZVJlZhIQCghpbnN0YW5jZRgCIAEoCSISChBMaXN0S2luZHNSZXF1ZXN0IjsKEUxpc3RLaW5kc1Jlc3BvbnNlEiYKBWtpbmRzGAEgAygLMhcuZ2FudHJ5LnYxLkRvY3VtZW50S2luZCItCgxEb2N1bWVudEtpbmQSDAoEbmFtZRgBIAEoCRIPCgdmb3JtYXRzGAIgAygJIjkKEkxpc3RTY2hlbWFzUmVxdWVzdBIjCgNyZWYYASABKAsyFi5nYW50cnkudjEuRG9jdW1lbnRSZWYiPQoTTGlzdFNjaGVtYXNSZXNwb25zZRImCgdzY2hlbWFzGAEgAygLMhUuZ2FudHJ5LnYxLktpbmRTY2hlbWEiLAoKS2luZFNjaGVtYRIOCgZzb3VyY2UYASABKAkSDgoGc2NoZW1hGAIgASgJKrMBCgZBY3Rpb24SFgoSQUNUSU9OX1VOU1BFQ0lGSUVEEAASFAoQQUNUSU9OX1BVQkxJU0hFRBABEhMKD0FDVElPTl9SRUxFQVNFRBACEhEKDUFDVElPTl9TVEFHRUQQAxITCg9BQ1RJT05fUFJPTU9URUQQBBISCg5BQ1RJT05fQUJPUlRFRBAFEhYKEkFDVElPTl9ST0xMRURfQkFDSxAGEhIKDkFDVElPTl9ERUxFVEVEEAcy6AoKDlJlbGVhc2VTZXJ2aWNlEkAKB1B1Ymxpc2gSGS5nYW50cnkudjEuUHVibGlzaFJlcXVlc3QaGi5nYW50cnkudjEuUHVibGlzaFJlc3BvbnNlEkIKCFZhbGlkYXRlEhkuZ2FudHJ5LnYxLlB1Ymxpc2hSZXF1ZXN0GhsuZ2FudHJ5LnYxLlZhbGlkYXRlUmVzcG9uc2USQAoHUmVsZWFzZRIZLmdhbnRyeS52MS5SZWxlYXNlUmVxdWVzdBoaLmdhbnRyeS52MS5SZWxlYXNlUmVzcG9uc2USQAoHUHJvbW90ZRIZLmdhbnRyeS52MS5Qcm9tb3RlUmVxdWVzdBoaLmdhbnRyeS52MS5SZWxlYXNlUmVzcG9uc2USPAoFQWJvcnQSFy5nYW50cnkudjEuQWJvcnRSZXF1ZXN0GhouZ2FudHJ5LnYxLlJlbGVhc2VSZXNwb25zZRJCCghSb2xsYmFjaxIaLmdhbnRyeS52MS5Sb2xsYmFja1JlcXVlc3QaGi5nYW50cnkudjEuUmVsZWFzZVJlc3BvbnNlEj4KBkRlbGV0ZRIYLmdhbnRyeS52MS5EZWxldGVSZXF1ZXN0GhouZ2FudHJ5LnYxLlJlbGVhc2VSZXNwb25zZRI5CgNHZXQSFS5nYW50cnkudjEuR2V0UmVxdWVzdBoWLmdhbnRyeS52MS5HZXRSZXNwb25zZSIDkAIBEjwKBExpc3QSFi5nYW50cnkudjEuTGlzdFJlcXVlc3QaFy5nYW50cnkudjEuTGlzdFJlc3BvbnNlIgOQAgESRQoHSGlzdG9yeRIZLmdhbnRyeS52MS5IaXN0b3J5UmVxdWVzdBoaLmdhbnRyeS52MS5IaXN0b3J5UmVzcG9uc2UiA5ACARI3CgREaWZmEhYuZ2FudHJ5LnYxLkRpZmZSZXF1ZXN0GhcuZ2FudHJ5LnYxLkRpZmZSZXNwb25zZRJDCgdSZXNvbHZlEhkuZ2FudHJ5LnYxLlJlc29sdmVSZXF1ZXN0GhguZ2FudHJ5LnYxLkRvY3VtZW50RXZlbnQiA5ACARJFCgdQcmV2aWV3EhkuZ2FudHJ5LnYxLlByZXZpZXdSZXF1ZXN0GhouZ2FudHJ5LnYxLlByZXZpZXdSZXNwb25zZSIDkAIBEkUKB0FwcGxpZWQSGS5nYW50cnkudjEuQXBwbGllZFJlcXVlc3QaGi5nYW50cnkudjEuQXBwbGllZFJlc3BvbnNlIgOQAgESSQoJQXBwbGllZEJ5EhsuZ2FudHJ5LnYxLkFwcGxpZWRCeVJlcXVlc3QaGi5nYW50cnkudjEuQXBwbGllZFJlc3BvbnNlIgOQAgESSwoJTGlzdEtpbmRzEhsuZ2FudHJ5LnYxLkxpc3RLaW5kc1JlcXVlc3QaHC5nYW50cnkudjEuTGlzdEtpbmRzUmVzcG9uc2UiA5ACARJRCgtMaXN0U2NoZW1hcxIdLmdhbnRyeS52MS5MaXN0U2NoZW1hc1JlcXVlc3QaHi5nYW50cnkudjEuTGlzdFNjaGVtYXNSZXNwb25zZSIDkAIBEkUKBVdhdGNoEiAuZ2FudHJ5LnYxLldhdGNoRG9jdW1lbnRzUmVxdWVzdBoYLmdhbnRyeS52MS5Eb2N1bWVudEV2ZW50MAESPwoGRXhwb3J0EhguZ2FudHJ5LnYxLkV4cG9ydFJlcXVlc3QaGS5nYW50cnkudjEuRXhwb3J0UmVzcG9uc2UwARJLCgpSb3RhdGVLZXlzEhwuZ2FudHJ5LnYxLlJvdGF0ZUtleXNSZXF1ZXN0Gh0uZ2FudHJ5LnYxLlJvdGF0ZUtleXNSZXNwb25zZTABQj5aPGdpdGh1Yi5jb20vZ2FudHJ5LXBsYXRmb3JtL2dhbnRyeS9zZGsvYXBpL2dhbnRyeS92MTtnYW50cnl2MWIGcHJvdG8z", [file_gantry_v1_instance, file_google_protobuf_timestamp]);
 
 /**
  * DocumentRef names a document. An empty namespace means "default".
@@ -112,13 +112,20 @@ export type Document = Message<"gantry.v1.Document"> & {
    * @generated from field: bool sensitive = 10;
    */
   sensitive: boolean;
+
+  /**
+   * Who changed it last; empty when that is not known.
+   *
+   * @generated from field: string author = 11;
+   */
+  author: string;
 };
 
 /**
  * Describes the message gantry.v1.Document.
- * Use `create(DocumentSchema$)` to create a new message.
+ * Use `create(DocumentSchema)` to create a new message.
  */
-export const DocumentSchema$: GenMessage<Document> = /*@__PURE__*/
+export const DocumentSchema: GenMessage<Document> = /*@__PURE__*/
   messageDesc(file_gantry_v1_release, 1);
 
 /**
@@ -854,6 +861,13 @@ export type ListRequest = Message<"gantry.v1.ListRequest"> & {
    * @generated from field: string page_token = 6;
    */
   pageToken: string;
+
+  /**
+   * Also tell how far each document of the page is applied, which asks all nodes.
+   *
+   * @generated from field: bool applied = 7;
+   */
+  applied: boolean;
 };
 
 /**
@@ -876,6 +890,20 @@ export type ListResponse = Message<"gantry.v1.ListResponse"> & {
    * @generated from field: string next_page_token = 2;
    */
   nextPageToken: string;
+
+  /**
+   * One a document, in order, when it was asked for.
+   *
+   * @generated from field: repeated gantry.v1.AppliedSummary applied = 3;
+   */
+  applied: AppliedSummary[];
+
+  /**
+   * Nodes that did not answer: what their sessions run is not counted.
+   *
+   * @generated from field: repeated string missing_nodes = 4;
+   */
+  missingNodes: string[];
 };
 
 /**
@@ -884,6 +912,41 @@ export type ListResponse = Message<"gantry.v1.ListResponse"> & {
  */
 export const ListResponseSchema: GenMessage<ListResponse> = /*@__PURE__*/
   messageDesc(file_gantry_v1_release, 22);
+
+/**
+ * AppliedSummary counts instances by what they run of a document. Who does not report, as clients of foreign protocols do not, is not counted.
+ *
+ * @generated from message gantry.v1.AppliedSummary
+ */
+export type AppliedSummary = Message<"gantry.v1.AppliedSummary"> & {
+  /**
+   * Instances that report anything.
+   *
+   * @generated from field: uint32 instances = 1;
+   */
+  instances: number;
+
+  /**
+   * Run the version that they should run by now.
+   *
+   * @generated from field: uint32 current = 2;
+   */
+  current: number;
+
+  /**
+   * Refused the version that they were given.
+   *
+   * @generated from field: uint32 failed = 3;
+   */
+  failed: number;
+};
+
+/**
+ * Describes the message gantry.v1.AppliedSummary.
+ * Use `create(AppliedSummarySchema)` to create a new message.
+ */
+export const AppliedSummarySchema: GenMessage<AppliedSummary> = /*@__PURE__*/
+  messageDesc(file_gantry_v1_release, 23);
 
 /**
  * @generated from message gantry.v1.HistoryRequest
@@ -907,7 +970,7 @@ export type HistoryRequest = Message<"gantry.v1.HistoryRequest"> & {
  * Use `create(HistoryRequestSchema)` to create a new message.
  */
 export const HistoryRequestSchema: GenMessage<HistoryRequest> = /*@__PURE__*/
-  messageDesc(file_gantry_v1_release, 23);
+  messageDesc(file_gantry_v1_release, 24);
 
 /**
  * @generated from message gantry.v1.HistoryResponse
@@ -936,7 +999,7 @@ export type HistoryResponse = Message<"gantry.v1.HistoryResponse"> & {
  * Use `create(HistoryResponseSchema)` to create a new message.
  */
 export const HistoryResponseSchema: GenMessage<HistoryResponse> = /*@__PURE__*/
-  messageDesc(file_gantry_v1_release, 24);
+  messageDesc(file_gantry_v1_release, 25);
 
 /**
  * @generated from message gantry.v1.DiffRequest
@@ -974,7 +1037,7 @@ export type DiffRequest = Message<"gantry.v1.DiffRequest"> & {
  * Use `create(DiffRequestSchema)` to create a new message.
  */
 export const DiffRequestSchema: GenMessage<DiffRequest> = /*@__PURE__*/
-  messageDesc(file_gantry_v1_release, 25);
+  messageDesc(file_gantry_v1_release, 26);
 
 /**
  * @generated from message gantry.v1.DiffResponse
@@ -1003,7 +1066,7 @@ export type DiffResponse = Message<"gantry.v1.DiffResponse"> & {
  * Use `create(DiffResponseSchema)` to create a new message.
  */
 export const DiffResponseSchema: GenMessage<DiffResponse> = /*@__PURE__*/
-  messageDesc(file_gantry_v1_release, 26);
+  messageDesc(file_gantry_v1_release, 27);
 
 /**
  * @generated from message gantry.v1.ResolveRequest
@@ -1025,7 +1088,7 @@ export type ResolveRequest = Message<"gantry.v1.ResolveRequest"> & {
  * Use `create(ResolveRequestSchema)` to create a new message.
  */
 export const ResolveRequestSchema: GenMessage<ResolveRequest> = /*@__PURE__*/
-  messageDesc(file_gantry_v1_release, 27);
+  messageDesc(file_gantry_v1_release, 28);
 
 /**
  * @generated from message gantry.v1.PreviewRequest
@@ -1047,7 +1110,7 @@ export type PreviewRequest = Message<"gantry.v1.PreviewRequest"> & {
  * Use `create(PreviewRequestSchema)` to create a new message.
  */
 export const PreviewRequestSchema: GenMessage<PreviewRequest> = /*@__PURE__*/
-  messageDesc(file_gantry_v1_release, 28);
+  messageDesc(file_gantry_v1_release, 29);
 
 /**
  * @generated from message gantry.v1.PreviewResponse
@@ -1071,7 +1134,7 @@ export type PreviewResponse = Message<"gantry.v1.PreviewResponse"> & {
  * Use `create(PreviewResponseSchema)` to create a new message.
  */
 export const PreviewResponseSchema: GenMessage<PreviewResponse> = /*@__PURE__*/
-  messageDesc(file_gantry_v1_release, 29);
+  messageDesc(file_gantry_v1_release, 30);
 
 /**
  * @generated from message gantry.v1.AppliedRequest
@@ -1088,7 +1151,7 @@ export type AppliedRequest = Message<"gantry.v1.AppliedRequest"> & {
  * Use `create(AppliedRequestSchema)` to create a new message.
  */
 export const AppliedRequestSchema: GenMessage<AppliedRequest> = /*@__PURE__*/
-  messageDesc(file_gantry_v1_release, 30);
+  messageDesc(file_gantry_v1_release, 31);
 
 /**
  * @generated from message gantry.v1.AppliedResponse
@@ -1112,7 +1175,7 @@ export type AppliedResponse = Message<"gantry.v1.AppliedResponse"> & {
  * Use `create(AppliedResponseSchema)` to create a new message.
  */
 export const AppliedResponseSchema: GenMessage<AppliedResponse> = /*@__PURE__*/
-  messageDesc(file_gantry_v1_release, 31);
+  messageDesc(file_gantry_v1_release, 32);
 
 /**
  * @generated from message gantry.v1.WatchDocumentsRequest
@@ -1134,7 +1197,7 @@ export type WatchDocumentsRequest = Message<"gantry.v1.WatchDocumentsRequest"> &
  * Use `create(WatchDocumentsRequestSchema)` to create a new message.
  */
 export const WatchDocumentsRequestSchema: GenMessage<WatchDocumentsRequest> = /*@__PURE__*/
-  messageDesc(file_gantry_v1_release, 32);
+  messageDesc(file_gantry_v1_release, 33);
 
 /**
  * @generated from message gantry.v1.ExportRequest
@@ -1165,7 +1228,7 @@ export type ExportRequest = Message<"gantry.v1.ExportRequest"> & {
  * Use `create(ExportRequestSchema)` to create a new message.
  */
 export const ExportRequestSchema: GenMessage<ExportRequest> = /*@__PURE__*/
-  messageDesc(file_gantry_v1_release, 33);
+  messageDesc(file_gantry_v1_release, 34);
 
 /**
  * @generated from message gantry.v1.ExportResponse
@@ -1194,7 +1257,7 @@ export type ExportResponse = Message<"gantry.v1.ExportResponse"> & {
  * Use `create(ExportResponseSchema)` to create a new message.
  */
 export const ExportResponseSchema: GenMessage<ExportResponse> = /*@__PURE__*/
-  messageDesc(file_gantry_v1_release, 34);
+  messageDesc(file_gantry_v1_release, 35);
 
 /**
  * @generated from message gantry.v1.RotateKeysRequest
@@ -1207,7 +1270,7 @@ export type RotateKeysRequest = Message<"gantry.v1.RotateKeysRequest"> & {
  * Use `create(RotateKeysRequestSchema)` to create a new message.
  */
 export const RotateKeysRequestSchema: GenMessage<RotateKeysRequest> = /*@__PURE__*/
-  messageDesc(file_gantry_v1_release, 35);
+  messageDesc(file_gantry_v1_release, 36);
 
 /**
  * @generated from message gantry.v1.RotateKeysResponse
@@ -1234,7 +1297,7 @@ export type RotateKeysResponse = Message<"gantry.v1.RotateKeysResponse"> & {
  * Use `create(RotateKeysResponseSchema)` to create a new message.
  */
 export const RotateKeysResponseSchema: GenMessage<RotateKeysResponse> = /*@__PURE__*/
-  messageDesc(file_gantry_v1_release, 36);
+  messageDesc(file_gantry_v1_release, 37);
 
 /**
  * @generated from message gantry.v1.AppliedByRequest
@@ -1258,7 +1321,7 @@ export type AppliedByRequest = Message<"gantry.v1.AppliedByRequest"> & {
  * Use `create(AppliedByRequestSchema)` to create a new message.
  */
 export const AppliedByRequestSchema: GenMessage<AppliedByRequest> = /*@__PURE__*/
-  messageDesc(file_gantry_v1_release, 37);
+  messageDesc(file_gantry_v1_release, 38);
 
 /**
  * @generated from message gantry.v1.ListKindsRequest
@@ -1271,7 +1334,7 @@ export type ListKindsRequest = Message<"gantry.v1.ListKindsRequest"> & {
  * Use `create(ListKindsRequestSchema)` to create a new message.
  */
 export const ListKindsRequestSchema: GenMessage<ListKindsRequest> = /*@__PURE__*/
-  messageDesc(file_gantry_v1_release, 38);
+  messageDesc(file_gantry_v1_release, 39);
 
 /**
  * @generated from message gantry.v1.ListKindsResponse
@@ -1290,7 +1353,7 @@ export type ListKindsResponse = Message<"gantry.v1.ListKindsResponse"> & {
  * Use `create(ListKindsResponseSchema)` to create a new message.
  */
 export const ListKindsResponseSchema: GenMessage<ListKindsResponse> = /*@__PURE__*/
-  messageDesc(file_gantry_v1_release, 39);
+  messageDesc(file_gantry_v1_release, 40);
 
 /**
  * @generated from message gantry.v1.DocumentKind
@@ -1316,7 +1379,7 @@ export type DocumentKind = Message<"gantry.v1.DocumentKind"> & {
  * Use `create(DocumentKindSchema)` to create a new message.
  */
 export const DocumentKindSchema: GenMessage<DocumentKind> = /*@__PURE__*/
-  messageDesc(file_gantry_v1_release, 40);
+  messageDesc(file_gantry_v1_release, 41);
 
 /**
  * @generated from message gantry.v1.ListSchemasRequest
@@ -1333,7 +1396,7 @@ export type ListSchemasRequest = Message<"gantry.v1.ListSchemasRequest"> & {
  * Use `create(ListSchemasRequestSchema)` to create a new message.
  */
 export const ListSchemasRequestSchema: GenMessage<ListSchemasRequest> = /*@__PURE__*/
-  messageDesc(file_gantry_v1_release, 41);
+  messageDesc(file_gantry_v1_release, 42);
 
 /**
  * @generated from message gantry.v1.ListSchemasResponse
@@ -1342,9 +1405,9 @@ export type ListSchemasResponse = Message<"gantry.v1.ListSchemasResponse"> & {
   /**
    * A document has to fit all of them. None: nothing is known.
    *
-   * @generated from field: repeated gantry.v1.DocumentSchema schemas = 1;
+   * @generated from field: repeated gantry.v1.KindSchema schemas = 1;
    */
-  schemas: DocumentSchema[];
+  schemas: KindSchema[];
 };
 
 /**
@@ -1352,12 +1415,14 @@ export type ListSchemasResponse = Message<"gantry.v1.ListSchemasResponse"> & {
  * Use `create(ListSchemasResponseSchema)` to create a new message.
  */
 export const ListSchemasResponseSchema: GenMessage<ListSchemasResponse> = /*@__PURE__*/
-  messageDesc(file_gantry_v1_release, 42);
+  messageDesc(file_gantry_v1_release, 43);
 
 /**
- * @generated from message gantry.v1.DocumentSchema
+ * KindSchema is what may stand in a document.
+ *
+ * @generated from message gantry.v1.KindSchema
  */
-export type DocumentSchema = Message<"gantry.v1.DocumentSchema"> & {
+export type KindSchema = Message<"gantry.v1.KindSchema"> & {
   /**
    * The document that asks for it, such as "Schema/loan"; empty for what the kind itself asks for.
    *
@@ -1374,11 +1439,11 @@ export type DocumentSchema = Message<"gantry.v1.DocumentSchema"> & {
 };
 
 /**
- * Describes the message gantry.v1.DocumentSchema.
- * Use `create(DocumentSchemaSchema)` to create a new message.
+ * Describes the message gantry.v1.KindSchema.
+ * Use `create(KindSchemaSchema)` to create a new message.
  */
-export const DocumentSchemaSchema: GenMessage<DocumentSchema> = /*@__PURE__*/
-  messageDesc(file_gantry_v1_release, 43);
+export const KindSchemaSchema: GenMessage<KindSchema> = /*@__PURE__*/
+  messageDesc(file_gantry_v1_release, 44);
 
 /**
  * @generated from enum gantry.v1.Action
@@ -1530,6 +1595,8 @@ export const ReleaseService: GenService<{
     output: typeof HistoryResponseSchema;
   },
   /**
+   * Diff changes nothing, and yet is not for GET: its content may be a secret, which must not stand in a URL.
+   *
    * @generated from rpc gantry.v1.ReleaseService.Diff
    */
   diff: {

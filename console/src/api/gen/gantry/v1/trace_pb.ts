@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file gantry/v1/trace.proto.
  */
 export const file_gantry_v1_trace: GenFile = /*@__PURE__*/
-  fileDesc("ChVnYW50cnkvdjEvdHJhY2UucHJvdG8SCWdhbnRyeS52MSK6AwoTU2VhcmNoVHJhY2VzUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSIwoGd2l0aGluGAIgASgLMhMuZ2FudHJ5LnYxLlRpbWVTcGFuEg8KB3NlcnZpY2UYAyABKAkSEAoIZW5kcG9pbnQYBCABKAkSDAoEa2luZBgFIAEoCRIvCgxtaW5fZHVyYXRpb24YBiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLwoMbWF4X2R1cmF0aW9uGAcgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhAKCG91dGNvbWVzGAggAygJEhAKCGluc3RhbmNlGAkgASgJEg8KB3ZlcnNpb24YCiABKAkSDAoEbGFuZRgLIAEoCRIPCgdyZWxlYXNlGAwgASgJEkIKCmF0dHJpYnV0ZXMYDSADKAsyLi5nYW50cnkudjEuU2VhcmNoVHJhY2VzUmVxdWVzdC5BdHRyaWJ1dGVzRW50cnkSDQoFbGltaXQYDiABKA0aMQoPQXR0cmlidXRlc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiYwoUU2VhcmNoVHJhY2VzUmVzcG9uc2USJwoGdHJhY2VzGAEgAygLMhcuZ2FudHJ5LnYxLlRyYWNlU3VtbWFyeRIPCgdwYXJ0aWFsGAIgAygJEhEKCXRydW5jYXRlZBgDIAEoCCLWAgoMVHJhY2VTdW1tYXJ5EhAKCHRyYWNlX2lkGAEgASgJEikKBXN0YXJ0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIrCghkdXJhdGlvbhgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIUCgxyb290X3NlcnZpY2UYBCABKAkSEQoJcm9vdF9uYW1lGAUgASgJEhAKCGNvbXBsZXRlGAYgASgIEg0KBXNwYW5zGAcgASgNEg4KBmZhaWxlZBgIIAEoDRI3CghzZXJ2aWNlcxgJIAMoCzIlLmdhbnRyeS52MS5UcmFjZVN1bW1hcnkuU2VydmljZXNFbnRyeRIYChBtYXRjaGVkX3NwYW5faWRzGAogAygJGi8KDVNlcnZpY2VzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgNOgI4ASKMAQoPR2V0VHJhY2VSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIQCgh0cmFjZV9pZBgCIAEoCRIpCgVzaW5jZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKQoFdW50aWwYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIkMKEEdldFRyYWNlUmVzcG9uc2USHgoFc3BhbnMYASADKAsyDy5nYW50cnkudjEuU3BhbhIPCgdwYXJ0aWFsGAIgAygJIqYECgRTcGFuEhAKCHRyYWNlX2lkGAEgASgJEg8KB3NwYW5faWQYAiABKAkSFgoOcGFyZW50X3NwYW5faWQYAyABKAkSDAoEbmFtZRgEIAEoCRIMCgRraW5kGAUgASgJEikKBXN0YXJ0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIrCghkdXJhdGlvbhgHIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIOCgZzdGF0dXMYCCABKAkSFgoOc3RhdHVzX21lc3NhZ2UYCSABKAkSDwoHb3V0Y29tZRgKIAEoCRIPCgdzZXJ2aWNlGAsgASgJEhAKCGluc3RhbmNlGAwgASgJEg8KB3ZlcnNpb24YDSABKAkSDAoEbGFuZRgOIAEoCRIPCgdyZWxlYXNlGA8gASgJEg0KBXNjb3BlGBAgASgJEhMKC3RyYWNlX3N0YXRlGBEgASgJEiwKCmF0dHJpYnV0ZXMYEiADKAsyGC5nYW50cnkudjEuU3BhbkF0dHJpYnV0ZRIqCghyZXNvdXJjZRgTIAMoCzIYLmdhbnRyeS52MS5TcGFuQXR0cmlidXRlEiQKBmV2ZW50cxgUIAMoCzIULmdhbnRyeS52MS5TcGFuRXZlbnQSIgoFbGlua3MYFSADKAsyEy5nYW50cnkudjEuU3BhbkxpbmsSDQoFZmxhZ3MYFiABKA0SDAoEem9uZRgXIAEoCSKPAQoNU3BhbkF0dHJpYnV0ZRILCgNrZXkYASABKAkSDgoEdGV4dBgCIAEoCUgAEhEKB2ludGVnZXIYAyABKANIABIQCgZudW1iZXIYBCABKAFIABIRCgdib29sZWFuGAUgASgISAASEAoGYmluYXJ5GAYgASgMSAASDgoEanNvbhgHIAEoCUgAQgcKBXZhbHVlIm8KCVNwYW5FdmVudBIMCgRuYW1lGAEgASgJEiYKAmF0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCgphdHRyaWJ1dGVzGAMgAygLMhguZ2FudHJ5LnYxLlNwYW5BdHRyaWJ1dGUicAoIU3BhbkxpbmsSEAoIdHJhY2VfaWQYASABKAkSDwoHc3Bhbl9pZBgCIAEoCRIsCgphdHRyaWJ1dGVzGAMgAygLMhguZ2FudHJ5LnYxLlNwYW5BdHRyaWJ1dGUSEwoLdHJhY2Vfc3RhdGUYBCABKAkinwEKFUxpc3RUcmFjZU5hbWVzUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSDwoHc2VydmljZRgCIAEoCRIMCgRraW5kGAMgASgJEikKBXNpbmNlGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIpCgV1bnRpbBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiJwoWTGlzdFRyYWNlTmFtZXNSZXNwb25zZRINCgVuYW1lcxgBIAMoCTKKAgoMVHJhY2VTZXJ2aWNlElQKDFNlYXJjaFRyYWNlcxIeLmdhbnRyeS52MS5TZWFyY2hUcmFjZXNSZXF1ZXN0Gh8uZ2FudHJ5LnYxLlNlYXJjaFRyYWNlc1Jlc3BvbnNlIgOQAgESSAoIR2V0VHJhY2USGi5nYW50cnkudjEuR2V0VHJhY2VSZXF1ZXN0GhsuZ2FudHJ5LnYxLkdldFRyYWNlUmVzcG9uc2UiA5ACARJaCg5MaXN0VHJhY2VOYW1lcxIgLmdhbnRyeS52MS5MaXN0VHJhY2VOYW1lc1JlcXVlc3QaIS5nYW50cnkudjEuTGlzdFRyYWNlTmFtZXNSZXNwb25zZSIDkAIBQj5aPGdpdGh1Yi5jb20vZ2FudHJ5LXBsYXRmb3JtL2dhbnRyeS9zZGsvYXBpL2dhbnRyeS92MTtnYW50cnl2MWIGcHJvdG8z", [file_gantry_v1_topology, file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("ChVnYW50cnkvdjEvdHJhY2UucHJvdG8SCWdhbnRyeS52MSK6AwoTU2VhcmNoVHJhY2VzUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSIwoGd2l0aGluGAIgASgLMhMuZ2FudHJ5LnYxLlRpbWVTcGFuEg8KB3NlcnZpY2UYAyABKAkSEAoIZW5kcG9pbnQYBCABKAkSDAoEa2luZBgFIAEoCRIvCgxtaW5fZHVyYXRpb24YBiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLwoMbWF4X2R1cmF0aW9uGAcgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhAKCG91dGNvbWVzGAggAygJEhAKCGluc3RhbmNlGAkgASgJEg8KB3ZlcnNpb24YCiABKAkSDAoEbGFuZRgLIAEoCRIPCgdyZWxlYXNlGAwgASgJEkIKCmF0dHJpYnV0ZXMYDSADKAsyLi5nYW50cnkudjEuU2VhcmNoVHJhY2VzUmVxdWVzdC5BdHRyaWJ1dGVzRW50cnkSDQoFbGltaXQYDiABKA0aMQoPQXR0cmlidXRlc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiYwoUU2VhcmNoVHJhY2VzUmVzcG9uc2USJwoGdHJhY2VzGAEgAygLMhcuZ2FudHJ5LnYxLlRyYWNlU3VtbWFyeRIPCgdwYXJ0aWFsGAIgAygJEhEKCXRydW5jYXRlZBgDIAEoCCLWAgoMVHJhY2VTdW1tYXJ5EhAKCHRyYWNlX2lkGAEgASgJEikKBXN0YXJ0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIrCghkdXJhdGlvbhgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIUCgxyb290X3NlcnZpY2UYBCABKAkSEQoJcm9vdF9uYW1lGAUgASgJEhAKCGNvbXBsZXRlGAYgASgIEg0KBXNwYW5zGAcgASgNEg4KBmZhaWxlZBgIIAEoDRI3CghzZXJ2aWNlcxgJIAMoCzIlLmdhbnRyeS52MS5UcmFjZVN1bW1hcnkuU2VydmljZXNFbnRyeRIYChBtYXRjaGVkX3NwYW5faWRzGAogAygJGi8KDVNlcnZpY2VzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgNOgI4ASKMAQoPR2V0VHJhY2VSZXF1ZXN0EhEKCW5hbWVzcGFjZRgBIAEoCRIQCgh0cmFjZV9pZBgCIAEoCRIpCgVzaW5jZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKQoFdW50aWwYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIkMKEEdldFRyYWNlUmVzcG9uc2USHgoFc3BhbnMYASADKAsyDy5nYW50cnkudjEuU3BhbhIPCgdwYXJ0aWFsGAIgAygJIqYECgRTcGFuEhAKCHRyYWNlX2lkGAEgASgJEg8KB3NwYW5faWQYAiABKAkSFgoOcGFyZW50X3NwYW5faWQYAyABKAkSDAoEbmFtZRgEIAEoCRIMCgRraW5kGAUgASgJEikKBXN0YXJ0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIrCghkdXJhdGlvbhgHIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIOCgZzdGF0dXMYCCABKAkSFgoOc3RhdHVzX21lc3NhZ2UYCSABKAkSDwoHb3V0Y29tZRgKIAEoCRIPCgdzZXJ2aWNlGAsgASgJEhAKCGluc3RhbmNlGAwgASgJEg8KB3ZlcnNpb24YDSABKAkSDAoEbGFuZRgOIAEoCRIPCgdyZWxlYXNlGA8gASgJEg0KBXNjb3BlGBAgASgJEhMKC3RyYWNlX3N0YXRlGBEgASgJEiwKCmF0dHJpYnV0ZXMYEiADKAsyGC5nYW50cnkudjEuU3BhbkF0dHJpYnV0ZRIqCghyZXNvdXJjZRgTIAMoCzIYLmdhbnRyeS52MS5TcGFuQXR0cmlidXRlEiQKBmV2ZW50cxgUIAMoCzIULmdhbnRyeS52MS5TcGFuRXZlbnQSIgoFbGlua3MYFSADKAsyEy5nYW50cnkudjEuU3BhbkxpbmsSDQoFZmxhZ3MYFiABKA0SDAoEem9uZRgXIAEoCSKPAQoNU3BhbkF0dHJpYnV0ZRILCgNrZXkYASABKAkSDgoEdGV4dBgCIAEoCUgAEhEKB2ludGVnZXIYAyABKANIABIQCgZudW1iZXIYBCABKAFIABIRCgdib29sZWFuGAUgASgISAASEAoGYmluYXJ5GAYgASgMSAASDgoEanNvbhgHIAEoCUgAQgcKBXZhbHVlIm8KCVNwYW5FdmVudBIMCgRuYW1lGAEgASgJEiYKAmF0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCgphdHRyaWJ1dGVzGAMgAygLMhguZ2FudHJ5LnYxLlNwYW5BdHRyaWJ1dGUicAoIU3BhbkxpbmsSEAoIdHJhY2VfaWQYASABKAkSDwoHc3Bhbl9pZBgCIAEoCRIsCgphdHRyaWJ1dGVzGAMgAygLMhguZ2FudHJ5LnYxLlNwYW5BdHRyaWJ1dGUSEwoLdHJhY2Vfc3RhdGUYBCABKAkinwEKFUxpc3RUcmFjZU5hbWVzUmVxdWVzdBIRCgluYW1lc3BhY2UYASABKAkSDwoHc2VydmljZRgCIAEoCRIMCgRraW5kGAMgASgJEikKBXNpbmNlGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIpCgV1bnRpbBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiJwoWTGlzdFRyYWNlTmFtZXNSZXNwb25zZRINCgVuYW1lcxgBIAMoCSLCAQoaTGlzdFRyYWNlQXR0cmlidXRlc1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEg8KB3NlcnZpY2UYAiABKAkSCwoDa2V5GAMgASgJEg4KBnByZWZpeBgEIAEoCRIpCgVzaW5jZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKQoFdW50aWwYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg0KBWxpbWl0GAcgASgNIn8KG0xpc3RUcmFjZUF0dHJpYnV0ZXNSZXNwb25zZRItCgphdHRyaWJ1dGVzGAEgAygLMhkuZ2FudHJ5LnYxLlRyYWNlQXR0cmlidXRlEg0KBXNwYW5zGAIgASgEEg8KB3BhcnRpYWwYAyADKAkSEQoJdHJ1bmNhdGVkGAQgASgIIi0KDlRyYWNlQXR0cmlidXRlEgwKBHRleHQYASABKAkSDQoFc3BhbnMYAiABKAQy9QIKDFRyYWNlU2VydmljZRJUCgxTZWFyY2hUcmFjZXMSHi5nYW50cnkudjEuU2VhcmNoVHJhY2VzUmVxdWVzdBofLmdhbnRyeS52MS5TZWFyY2hUcmFjZXNSZXNwb25zZSIDkAIBEkgKCEdldFRyYWNlEhouZ2FudHJ5LnYxLkdldFRyYWNlUmVxdWVzdBobLmdhbnRyeS52MS5HZXRUcmFjZVJlc3BvbnNlIgOQAgESWgoOTGlzdFRyYWNlTmFtZXMSIC5nYW50cnkudjEuTGlzdFRyYWNlTmFtZXNSZXF1ZXN0GiEuZ2FudHJ5LnYxLkxpc3RUcmFjZU5hbWVzUmVzcG9uc2UiA5ACARJpChNMaXN0VHJhY2VBdHRyaWJ1dGVzEiUuZ2FudHJ5LnYxLkxpc3RUcmFjZUF0dHJpYnV0ZXNSZXF1ZXN0GiYuZ2FudHJ5LnYxLkxpc3RUcmFjZUF0dHJpYnV0ZXNSZXNwb25zZSIDkAIBQj5aPGdpdGh1Yi5jb20vZ2FudHJ5LXBsYXRmb3JtL2dhbnRyeS9zZGsvYXBpL2dhbnRyeS92MTtnYW50cnl2MWIGcHJvdG8z", [file_gantry_v1_topology, file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * Conditions of a span. What is left out asks for nothing.
@@ -604,6 +604,131 @@ export const ListTraceNamesResponseSchema: GenMessage<ListTraceNamesResponse> = 
   messageDesc(file_gantry_v1_trace, 10);
 
 /**
+ * @generated from message gantry.v1.ListTraceAttributesRequest
+ */
+export type ListTraceAttributesRequest = Message<"gantry.v1.ListTraceAttributesRequest"> & {
+  /**
+   * Default "default".
+   *
+   * @generated from field: string namespace = 1;
+   */
+  namespace: string;
+
+  /**
+   * Spans of this service alone.
+   *
+   * @generated from field: string service = 2;
+   */
+  service: string;
+
+  /**
+   * Empty: keys are listed; otherwise the values of this one, as their text.
+   *
+   * @generated from field: string key = 3;
+   */
+  key: string;
+
+  /**
+   * Only what begins with this, upper and lower case alike.
+   *
+   * @generated from field: string prefix = 4;
+   */
+  prefix: string;
+
+  /**
+   * Default the newest that is kept.
+   *
+   * @generated from field: google.protobuf.Timestamp since = 5;
+   */
+  since?: Timestamp | undefined;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp until = 6;
+   */
+  until?: Timestamp | undefined;
+
+  /**
+   * Default 50, at most 500.
+   *
+   * @generated from field: uint32 limit = 7;
+   */
+  limit: number;
+};
+
+/**
+ * Describes the message gantry.v1.ListTraceAttributesRequest.
+ * Use `create(ListTraceAttributesRequestSchema)` to create a new message.
+ */
+export const ListTraceAttributesRequestSchema: GenMessage<ListTraceAttributesRequest> = /*@__PURE__*/
+  messageDesc(file_gantry_v1_trace, 11);
+
+/**
+ * @generated from message gantry.v1.ListTraceAttributesResponse
+ */
+export type ListTraceAttributesResponse = Message<"gantry.v1.ListTraceAttributesResponse"> & {
+  /**
+   * The most frequent first.
+   *
+   * @generated from field: repeated gantry.v1.TraceAttribute attributes = 1;
+   */
+  attributes: TraceAttribute[];
+
+  /**
+   * How many spans were looked at.
+   *
+   * @generated from field: uint64 spans = 2;
+   */
+  spans: bigint;
+
+  /**
+   * What could not be asked: a node that is away, a block that cannot be read.
+   *
+   * @generated from field: repeated string partial = 3;
+   */
+  partial: string[];
+
+  /**
+   * There are more than the limit, or more spans than were looked at.
+   *
+   * @generated from field: bool truncated = 4;
+   */
+  truncated: boolean;
+};
+
+/**
+ * Describes the message gantry.v1.ListTraceAttributesResponse.
+ * Use `create(ListTraceAttributesResponseSchema)` to create a new message.
+ */
+export const ListTraceAttributesResponseSchema: GenMessage<ListTraceAttributesResponse> = /*@__PURE__*/
+  messageDesc(file_gantry_v1_trace, 12);
+
+/**
+ * TraceAttribute is a key, or a value of a key.
+ *
+ * @generated from message gantry.v1.TraceAttribute
+ */
+export type TraceAttribute = Message<"gantry.v1.TraceAttribute"> & {
+  /**
+   * @generated from field: string text = 1;
+   */
+  text: string;
+
+  /**
+   * Of the spans that were looked at, how many have it.
+   *
+   * @generated from field: uint64 spans = 2;
+   */
+  spans: bigint;
+};
+
+/**
+ * Describes the message gantry.v1.TraceAttribute.
+ * Use `create(TraceAttributeSchema)` to create a new message.
+ */
+export const TraceAttributeSchema: GenMessage<TraceAttribute> = /*@__PURE__*/
+  messageDesc(file_gantry_v1_trace, 13);
+
+/**
  * TraceService finds traces. Each method asks for the right to view the namespace. What was
  * acknowledged to a sender is found at once.
  *
@@ -639,6 +764,17 @@ export const TraceService: GenService<{
     methodKind: "unary";
     input: typeof ListTraceNamesRequestSchema;
     output: typeof ListTraceNamesResponseSchema;
+  },
+  /**
+   * ListTraceAttributes lists keys of attributes, or values of one, for whoever writes conditions. It looks at the newest spans, a bounded number on each node: what is
+   * rare may be missing.
+   *
+   * @generated from rpc gantry.v1.TraceService.ListTraceAttributes
+   */
+  listTraceAttributes: {
+    methodKind: "unary";
+    input: typeof ListTraceAttributesRequestSchema;
+    output: typeof ListTraceAttributesResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_gantry_v1_trace, 0);
