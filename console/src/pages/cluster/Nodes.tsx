@@ -88,11 +88,13 @@ function useColumns(status: StatusResponse): Column<Row>[] {
       {
         key: 'disk',
         title: t.table.disk,
-        width: 80,
+        width: 136,
         align: 'right',
         render: (row) => (
           <span className={row.node && isScarce(row.node.diskFreeBytes) ? 'g-danger' : undefined}>
-            {bytes(row.node?.diskFreeBytes || undefined)}
+            {row.node && row.node.diskBytes > 0n
+              ? t.freeOf(bytes(row.node.diskFreeBytes), bytes(row.node.diskBytes))
+              : bytes(row.node?.diskFreeBytes || undefined)}
           </span>
         ),
       },

@@ -118,7 +118,9 @@ function Cards({ status }: { status: StatusResponse }) {
         label={t.disk}
         value={bytes(status.diskFreeBytes)}
         tone={isScarce(status.diskFreeBytes) ? 'bad' : undefined}
-        detail={t.diskText}
+        detail={
+          status.node && status.node.diskBytes > 0n ? t.diskOf(bytes(status.node.diskBytes), t.diskText) : t.diskText
+        }
       />
       <Figure label={t.revision} value={count(status.revision)} detail={lag > 0 ? t.lag(count(lag)) : t.mirrored} />
       <Figure

@@ -7,6 +7,7 @@ import { targetOf, useDocumentsOf, useLoaded } from '@/pages/service/documents'
 import { InstanceState } from '@/pages/service/InstancesTab'
 import { useRed } from '@/pages/service/red'
 import { RedPanels } from '@/pages/service/RedPanels'
+import { SubscribersPanel } from '@/pages/service/SubscribersPanel'
 import { useInstanceFigures, useInstances, useServiceName, type ServiceName } from '@/pages/service/useService'
 import { Answer } from '@/ui/Answer'
 import { Empty } from '@/ui/Empty'
@@ -93,6 +94,7 @@ function InstancePage({ of, id }: { of: ServiceName; id: string }) {
           )}
         </div>
       </div>
+      {instance && <SubscribersPanel of={of} instance={id} />}
       <RuntimePanel of={of} instance={id} range={range} />
       <Panel title={t.changes} className="g-panel-flush">
         <Answer query={changes} count={3}>

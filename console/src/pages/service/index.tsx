@@ -22,6 +22,7 @@ import { texts } from './messages'
 import { useRed } from './red'
 import { RedPanels } from './RedPanels'
 import { SettingsTab } from './SettingsTab'
+import { SubscribersPanel } from './SubscribersPanel'
 import { useServiceName, useSummary, type ServiceName } from './useService'
 import './service.css'
 
@@ -176,6 +177,7 @@ function OverviewTab({
     <>
       <RedPanels red={red} changes={changes.data?.changes ?? []} range={range} />
       <EdgesPanels of={of} range={range} />
+      <SubscribersPanel of={of} />
       <Panel
         title={t.recent}
         className="g-panel-flush"

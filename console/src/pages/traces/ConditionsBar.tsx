@@ -6,7 +6,7 @@ import { key } from '@/api/keys'
 import { useMessages } from '@/app/i18n'
 import { StateTag } from '@/ui/StateTag'
 import { kinds, limits, milliseconds, outcomes, pair, type Conditions, type TextCondition } from './conditions'
-import type { KnownKey } from './lookup'
+import { valuesOf, type KnownKey } from './lookup'
 import { texts } from './messages'
 
 interface Props {
@@ -96,6 +96,8 @@ export function ConditionsBar({ namespace, conditions, keys, change }: Props) {
           label={t.attribute}
           placeholder={keys[0] ? `${keys[0].key}=${keys[0].example}` : 'key=value'}
           keys={keys}
+          values={(name, prefix, signal) => valuesOf(namespace, conditions.service, name, prefix, signal)}
+          scope={`${namespace}/${conditions.service}`}
           add={([name, value]) =>
             change({ attributes: [...conditions.attributes.filter(([k]) => k !== name), [name, value]] })
           }
@@ -238,22 +240,47 @@ export function Typed({
   )
 }
 
+/** How many letters of a value are asked for. */
+const asked = 4
+
 export function AttributeInput({
   label,
   placeholder,
   keys,
+  values,
+  scope = '',
   add,
 }: {
   label: string
   placeholder: string
   keys: readonly KnownKey[]
+  /** Frequent values of a key that begin with something; without it none are offered. */
+  values?: (key: string, prefix: string, signal: AbortSignal) => Promise<readonly string[]>
+  /** What values are of, beside their key. */
+  scope?: string
   add: (attribute: [key: string, value: string]) => void
 }) {
   const t = useMessages(texts).conditions
   const [typed, setTyped] = useState('')
   const [wrong, setWrong] = useState(false)
   const name = typed.split('=')[0]!.trim().toLowerCase()
-  const offered = typed.includes('=') ? [] : keys.filter((known) => known.key.toLowerCase().includes(name)).slice(0, 50)
+  const at = typed.indexOf('=')
+  const offered = at >= 0 ? [] : keys.filter((known) => known.key.toLowerCase().includes(name)).slice(0, 50)
+  const of = at < 0 ? '' : typed.slice(0, at).trim()
+  const begun = at < 0 ? '' : typed.slice(at + 1).trim()
+  // Asked for again with the first letters alone: what is typed after them chooses among those that came.
+  const prefix = begun.slice(0, asked)
+  const known = useQuery({
+    queryKey: ['attribute-values', scope, of, prefix],
+    queryFn: ({ signal }) => values!(of, prefix, signal),
+    enabled: values !== undefined && of !== '',
+    placeholderData: (before, query) => (query?.queryKey[2] === of ? before : undefined),
+    staleTime: 60_000,
+    retry: false,
+  })
+  const frequent = (of === '' ? [] : (known.data ?? [])).filter(
+    (value) => value !== begun && value.toLowerCase().startsWith(begun.toLowerCase()),
+  )
   const enter = () => {
     const known = pair(typed)
     setWrong(!known && typed.trim() !== '')
@@ -265,15 +292,18 @@ export function AttributeInput({
     <AutoComplete
       value={typed}
       popupMatchSelectWidth={false}
-      options={offered.map((known) => ({
-        value: `${known.key}=`,
-        label: (
-          <span className="g-traces-key">
-            <code>{known.key}</code>
-            {known.example && <span className="g-secondary g-cut">{known.example}</span>}
-          </span>
-        ),
-      }))}
+      options={[
+        ...offered.map((known) => ({
+          value: `${known.key}=`,
+          label: (
+            <span className="g-traces-key">
+              <code>{known.key}</code>
+              {known.example && <span className="g-secondary g-cut">{known.example}</span>}
+            </span>
+          ),
+        })),
+        ...frequent.map((value) => ({ value: `${of}=${value}`, label: <code className="g-cut">{value}</code> })),
+      ]}
       onChange={(value: string) => {
         setTyped(value)
         setWrong(false)

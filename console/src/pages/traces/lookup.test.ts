@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { SpanAttribute } from '@/api/gen/gantry/v1/trace_pb'
 import { span } from '../trace/testing'
-import { candidates, keysOf } from './lookup'
+import { candidates, keysOf, withMore } from './lookup'
 
 const attribute = (key: string, value: SpanAttribute['value']): SpanAttribute => ({
   $typeName: 'gantry.v1.SpanAttribute',
@@ -42,4 +42,14 @@ describe('attributes', () => {
     const many = Array.from({ length: 100 }, (_, i) => ({ key: `k${i}`, example: 'x' }))
     expect(candidates(many, 'o-1')).toHaveLength(12)
   })
+})
+
+it('keys of the newest spans come behind those of their kind that have an example', () => {
+  const known = [
+    { key: 'order.no', example: 'o-1' },
+    { key: 'http.route', example: '/loans' },
+  ]
+  const all = withMore(known, ['http.route', 'rare.flag', 'db.system.name'])
+  expect(all.map(({ key }) => key)).toEqual(['order.no', 'rare.flag', 'http.route', 'db.system.name'])
+  expect(candidates(all, 'o-2')).toEqual(['order.no'])
 })

@@ -40,12 +40,33 @@ export function candidates(keys: readonly KnownKey[], value: string): string[] {
   const numeric = (text: string) => /^-?\d+(\.\d+)?$/.test(text)
   return keys
     .filter(({ key, example }) => {
-      if (technical.test(key)) return false
+      // Of keys without an example it is not known what their values are like.
+      if (technical.test(key) || example === '') return false
       if (boolean(example) !== boolean(value)) return false
       return numeric(value) || !numeric(example)
     })
     .slice(0, mostKeys)
     .map(({ key }) => key)
+}
+
+/** Keys of the newest spans, which a few traces may lack, behind those that are known with an example. */
+export function withMore(known: readonly KnownKey[], more: readonly string[]): KnownKey[] {
+  const seen = new Set(known.map(({ key }) => key))
+  const others = more.filter((key) => !seen.has(key)).map((key) => ({ key, example: '' }))
+  const all = [...known, ...others]
+  return [...all.filter(({ key }) => !technical.test(key)), ...all.filter(({ key }) => technical.test(key))]
+}
+
+/** Frequent values of an attribute among the newest spans. */
+export async function valuesOf(
+  namespace: string,
+  service: string,
+  key: string,
+  prefix: string,
+  signal?: AbortSignal,
+): Promise<string[]> {
+  const answer = await traces.listTraceAttributes({ namespace, service, key, prefix, limit: 50 }, { signal })
+  return answer.attributes.map(({ text }) => text)
 }
 
 /** Attributes of some recent traces that differ from each other. */
@@ -63,7 +84,11 @@ export async function sampleKeys(
   const full = await Promise.all(
     [...various.values()].slice(0, 4).map((traceId) => traces.getTrace({ namespace, traceId }, { signal })),
   )
-  return keysOf(full.flatMap((answer) => answer.spans))
+  const more = await traces
+    .listTraceAttributes({ namespace, service, ...within, limit: 200 }, { signal })
+    // A node of an older version knows no such method; what the traces told is still worth having.
+    .catch(() => undefined)
+  return withMore(keysOf(full.flatMap((answer) => answer.spans)), more?.attributes.map(({ text }) => text) ?? [])
 }
 
 export interface Found {
