@@ -51,6 +51,7 @@ export default ts.config(
         document: 'readonly',
         window: 'readonly',
         localStorage: 'readonly',
+        indexedDB: 'readonly',
         sessionStorage: 'readonly',
         location: 'readonly',
         history: 'readonly',
