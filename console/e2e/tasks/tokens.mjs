@@ -22,9 +22,17 @@ task('make a token, see its secret once, and revoke it', async ({ world, admin }
   assert.ok(await shown.isVisible(), 'a slip does not lose the secret')
   const traces = () =>
     page.evaluate(async () => {
-      const stored = [localStorage, sessionStorage].map((storage) => JSON.stringify({ ...storage })).join('')
-      const databases = (await indexedDB.databases()).map(({ name }) => name)
-      return [location.href, document.title, JSON.stringify(history.state), stored, databases.join()].join('\n')
+      const stored = [window.localStorage, window.sessionStorage]
+        .map((storage) => JSON.stringify({ ...storage }))
+        .join('')
+      const databases = (await window.indexedDB.databases()).map(({ name }) => name)
+      return [
+        window.location.href,
+        document.title,
+        JSON.stringify(window.history.state),
+        stored,
+        databases.join(),
+      ].join('\n')
     })
   assert.ok(!(await traces()).includes(secret), 'the secret is in the dialog and nowhere else')
   await shown.getByRole('button', { name: 'I have it' }).click()
