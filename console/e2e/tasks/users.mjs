@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { eventually } from '../harness/process.mjs'
 import { Refused } from '../harness/server.mjs'
 import { task } from '../harness/task.mjs'
 
@@ -92,8 +93,13 @@ task('change my own password, and see what I may not do', async ({ world, window
   await page.getByText('Users are shown to administrators').waitFor()
   await page.getByRole('tab', { name: 'Tokens' }).click()
   assert.ok(await page.getByRole('button', { name: 'New token' }).isDisabled())
-  await page.getByRole('button', { name: 'New token' }).hover({ force: true })
-  await page.getByRole('tooltip').getByText('Only administrators may do this.').waitFor()
+  await eventually('the disabled button says why', async () => {
+    // By force, since nothing can be done with it; so it may still be on its way when the mouse comes.
+    await page.mouse.move(0, 0)
+    await page.getByRole('button', { name: 'New token' }).hover({ force: true })
+    await page.getByRole('tooltip').getByText('Only administrators may do this.').waitFor({ timeout: 1_000 })
+    return true
+  })
   const status = await page.evaluate(async () => {
     const answer = await fetch('/gantry.v1.AccessService/CreateToken', {
       method: 'POST',
