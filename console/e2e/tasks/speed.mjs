@@ -4,25 +4,39 @@ import { task } from '../harness/task.mjs'
 // Figures are said, not asserted: they are the machine's as much as the console's. What is asserted is that all is there.
 
 task('the first page: how long until it can be used', async ({ admin, say }) => {
-  const me = await admin()
-  for (const what of ['cold', 'with a warm cache']) {
-    const began = Date.now()
-    await me.page.goto(`${me.address}/console/default/overview`)
-    await me.page.getByRole('heading', { level: 1, name: 'Overview' }).waitFor()
-    await me.page.getByRole('navigation', { name: 'Pages' }).getByRole('link', { name: 'Services' }).waitFor()
-    const whole = Date.now() - began
-    const { paint, bytes } = await me.page.evaluate(() => ({
-      paint: performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? 0,
-      bytes: performance
-        .getEntriesByType('resource')
-        .concat(performance.getEntriesByType('navigation'))
-        .reduce((sum, one) => sum + /** @type {PerformanceResourceTiming} */ (one).encodedBodySize, 0),
-    }))
+  /** @type {Record<string, { whole: number, paint: number, bytes: number }[]>} */
+  const seen = { cold: [], 'with a warm cache': [] }
+  // Every window has a cache of its own.
+  for (let i = 0; i < 5; i++) {
+    const me = await admin()
+    for (const what of Object.keys(seen)) seen[what]?.push(await firstPage(me))
+    await me.close()
+  }
+  for (const [what, runs] of Object.entries(seen)) {
+    const middle = (/** @type {'whole' | 'paint' | 'bytes'} */ figure) =>
+      Math.round(runs.map((run) => run[figure]).sort((a, b) => a - b)[runs.length >> 1] ?? 0)
     say(
-      `first page ${what}: interactive after ${whole} ms, first paint ${Math.round(paint)} ms, ${Math.round(bytes / 1024)} KiB (bound: 1,500 ms on two idle cores)`,
+      `first page ${what}: interactive after ${middle('whole')} ms, first paint ${middle('paint')} ms, ${middle('bytes') >> 10} KiB, medians of ${runs.length} (bound: 1,500 ms on two cores)`,
     )
   }
 })
+
+/** @param {import('../harness/browser.mjs').Window} me */
+async function firstPage({ page, address }) {
+  const began = Date.now()
+  await page.goto(`${address}/console/default/overview`, { waitUntil: 'commit' })
+  await page.getByRole('heading', { level: 1, name: 'Overview' }).waitFor()
+  await page.getByRole('navigation', { name: 'Pages' }).getByRole('link', { name: 'Services' }).waitFor()
+  const whole = Date.now() - began
+  const { paint, bytes } = await page.evaluate(() => ({
+    paint: performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? 0,
+    bytes: performance
+      .getEntriesByType('resource')
+      .concat(performance.getEntriesByType('navigation'))
+      .reduce((sum, one) => sum + /** @type {PerformanceResourceTiming} */ (one).encodedBodySize, 0),
+  }))
+  return { whole, paint, bytes }
+}
 
 const namespace = 'large'
 const [services, instances] = [2_000, 5_000]

@@ -7,7 +7,7 @@ import {
   UserOutlined,
 } from '@ant-design/icons'
 import { useQuery } from '@tanstack/react-query'
-import { Button, Divider, Drawer, Layout, Menu, Popover, Select, Tag, Tooltip, type MenuProps } from 'antd'
+import { Button, Divider, Popover, Tag } from 'antd'
 import { lazy, Suspense, useEffect, useMemo, useState } from 'react'
 import { Link, Outlet, useLocation, useNavigate } from 'react-router'
 import { instances } from '@/api/clients'
@@ -19,44 +19,16 @@ import { LiveBanner, LiveSign } from './LiveBanner'
 import { useLive, useLiveLine } from './live'
 import { texts } from './messages'
 import { useNamespace } from './namespace'
-import { icons, nouns, pages } from './pages'
+import { Navigation } from './Navigation'
+import { pages } from './pages'
 import { paths } from './paths'
 import { setPreferences, usePreferences } from './preferences'
 import { useSession } from './session'
 import { LanguageSwitch, ThemeSwitch } from './Switches'
 
 const Palette = lazy(() => import('./Palette'))
+const NavigationDrawer = lazy(() => import('./NavigationDrawer'))
 const RefusedNamespace = lazy(() => import('./RefusedNamespace'))
-
-function Navigation({ onGo }: { onGo?: () => void }) {
-  const t = useMessages(texts)
-  const namespace = useNamespace()
-  const { pathname } = useLocation()
-  const offered = pages.filter((page) => page.menu)
-  const items = nouns.flatMap((noun): NonNullable<MenuProps['items']> => {
-    const entries = offered
-      .filter((page) => page.noun === noun)
-      .map((page) => ({
-        key: page.menu!,
-        icon: icons[page.menu!],
-        label: (
-          <Link to={paths[page.menu!](namespace)} onClick={onGo}>
-            {t.nav[page.menu!]}
-          </Link>
-        ),
-      }))
-    if (entries.length === 0) return []
-    return noun === 'overview'
-      ? entries
-      : [{ key: noun, type: 'group' as const, label: t.nouns[noun], children: entries }]
-  })
-  const here = pathname.split('/')[2] ?? ''
-  return (
-    <nav aria-label={t.nav.label} className="g-nav">
-      <Menu mode="inline" selectedKeys={[here]} items={items} inlineIndent={16} />
-    </nav>
-  )
-}
 
 function NamespaceSwitch() {
   const t = useMessages(texts).shell
@@ -73,16 +45,19 @@ function NamespaceSwitch() {
     [list.data, namespace],
   )
   return (
-    <Select
+    <select
       className="g-namespace"
       aria-label={t.namespace}
       value={namespace}
-      showSearch
-      popupMatchSelectWidth={false}
-      options={names.map((name) => ({ value: name, label: name }))}
       // The same page elsewhere, but not the same thing: what one page is about may not be there.
-      onChange={(next: string) => void navigate(`/${encodeURIComponent(next)}/${pathname.split('/')[2] ?? 'overview'}`)}
-    />
+      onChange={({ target }) =>
+        void navigate(`/${encodeURIComponent(target.value)}/${pathname.split('/')[2] ?? 'overview'}`)
+      }
+    >
+      {names.map((name) => (
+        <option key={name}>{name}</option>
+      ))}
+    </select>
   )
 }
 
@@ -144,7 +119,7 @@ export function Shell() {
     return () => removeEventListener('keydown', open)
   }, [])
   return (
-    <Layout className="g-shell">
+    <div className="g-shell">
       <a
         className="g-skip"
         href="#content"
@@ -176,48 +151,35 @@ export function Shell() {
         <LiveSign />
         <Me />
       </header>
-      <Layout className="g-body">
-        <Layout.Sider
-          className="g-sider"
-          theme="light"
-          width={208}
-          collapsedWidth={56}
-          collapsed={collapsed}
-          trigger={null}
-        >
-          <Navigation />
-          <Tooltip title={t.collapse} placement="right">
-            <Button
-              className="g-collapse"
-              type="text"
-              icon={collapsed ? <MenuUnfoldOutlined /> : <MenuFoldOutlined />}
-              aria-label={t.collapse}
-              onClick={() => setPreferences({ collapsed: !collapsed })}
-            />
-          </Tooltip>
-        </Layout.Sider>
+      <div className="g-body">
+        <div className={`g-sider${collapsed ? ' g-sider-collapsed' : ''}`}>
+          <Navigation collapsed={collapsed} />
+          <Button
+            className="g-collapse"
+            type="text"
+            icon={collapsed ? <MenuUnfoldOutlined /> : <MenuFoldOutlined />}
+            aria-label={t.collapse}
+            title={t.collapse}
+            onClick={() => setPreferences({ collapsed: !collapsed })}
+          />
+        </div>
         <main id="content" tabIndex={-1} className="g-main">
           <LiveBanner />
           <ErrorBoundary key={pathname}>
             <Suspense fallback={<Loading />}>{refused ? <RefusedNamespace /> : <Outlet />}</Suspense>
           </ErrorBoundary>
         </main>
-      </Layout>
-      <Drawer
-        placement="left"
-        size={264}
-        open={drawer}
-        onClose={() => setDrawer(false)}
-        title="Gantry"
-        styles={{ body: { padding: 0 } }}
-      >
-        <Navigation onGo={() => setDrawer(false)} />
-      </Drawer>
+      </div>
+      {drawer && (
+        <Suspense>
+          <NavigationDrawer close={() => setDrawer(false)} />
+        </Suspense>
+      )}
       {palette && (
         <Suspense>
           <Palette close={() => setPalette(false)} />
         </Suspense>
       )}
-    </Layout>
+    </div>
   )
 }

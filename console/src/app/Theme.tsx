@@ -55,9 +55,7 @@ function config(dark: boolean): ThemeConfig {
       motionDurationSlow: '0.16s',
     },
     components: {
-      Layout: { headerHeight: 48, headerPadding: '0 16px' },
-      // In the dark the accent is too dark for words on it and for words of it.
-      Menu: { itemHeight: 34, itemMarginBlock: 2, ...(dark && { itemSelectedColor: '#a9c4ff' }) },
+      // In the dark the accent is too dark for words on it.
       Button: dark ? { colorPrimary: '#3f6fe0' } : {},
       Descriptions: { labelColor: dark ? 'rgba(255,255,255,0.65)' : 'rgba(0,0,0,0.62)' },
     },
@@ -84,6 +82,7 @@ function Properties({ dark }: { dark: boolean }) {
     set('hover', token.colorFillTertiary)
     set('fill', token.colorFillQuaternary)
     set('selected', token.colorPrimaryBg)
+    set('selected-text', dark ? '#a9c4ff' : token.colorLink)
     set('mono', mono)
     set('font', font)
   }, [token, dark])
