@@ -7,7 +7,7 @@ import {
   UserOutlined,
 } from '@ant-design/icons'
 import { useQuery } from '@tanstack/react-query'
-import { Button, Divider, Popover, Tag } from 'antd'
+import { App, Button, Divider, Popover, Tag } from 'antd'
 import { lazy, Suspense, useEffect, useMemo, useState } from 'react'
 import { Link, Outlet, useLocation, useNavigate } from 'react-router'
 import { instances } from '@/api/clients'
@@ -93,7 +93,16 @@ function Me() {
   )
 }
 
+/** What asks and tells stands inside of the session and the router, so that its content may use both. */
 export function Shell() {
+  return (
+    <App component={false}>
+      <Frame />
+    </App>
+  )
+}
+
+function Frame() {
   const t = useMessages(texts).shell
   const { collapsed } = usePreferences()
   const namespace = useNamespace()

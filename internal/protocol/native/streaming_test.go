@@ -12,19 +12,19 @@ import (
 )
 
 // waited is how a stream that waits for something that never comes ended, and after how long.
-func waited(t *testing.T, caller context.Context, allowed func() error) (error, time.Duration) {
+func waited(t *testing.T, caller context.Context, allowed func() error) (time.Duration, error) {
 	t.Helper()
 	began := time.Now()
 	s := wait(caller, allowed)
 	defer s.Close()
 	<-s.Done()
-	return s.why(s.Err()), time.Since(began)
+	return time.Since(began), s.why(s.Err())
 }
 
 func TestAWaitingStreamEndsWithItsRight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		until := time.Now().Add(10*time.Second + time.Millisecond)
-		err, took := waited(t, t.Context(), func() error {
+		took, err := waited(t, t.Context(), func() error {
 			if time.Now().Before(until) {
 				return nil
 			}
@@ -40,7 +40,7 @@ func TestAWaitingStreamEndsWithTheNode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		leaving, leave := context.WithCancel(t.Context())
 		time.AfterFunc(300*time.Millisecond, leave)
-		err, took := waited(t, edge.WithLeaving(t.Context(), leaving), func() error { return nil })
+		took, err := waited(t, edge.WithLeaving(t.Context(), leaving), func() error { return nil })
 		if !fault.Is(err, fault.Unavailable) || took != 300*time.Millisecond {
 			t.Errorf("%v after %s", err, took)
 		}
@@ -51,7 +51,7 @@ func TestAWaitingStreamEndsWithItsCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		caller, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		if err, took := waited(t, caller, func() error { return nil }); err != context.DeadlineExceeded || took != time.Minute {
+		if took, err := waited(t, caller, func() error { return nil }); err != context.DeadlineExceeded || took != time.Minute {
 			t.Errorf("%v after %s", err, took)
 		}
 	})

@@ -90,9 +90,9 @@ func TestSeriesWithoutLanesAreAsBefore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	set := q.Select(t.Context(), false, nil, labels.MustNewMatcher(labels.MatchEqual, labels.MetricName, red.MetricEdges))
+	set := q.Select(t.Context(), false, nil, labels.MustNewMatcher(labels.MatchEqual, "__name__", red.MetricEdges))
 	for set.Next() {
-		want := labels.FromStrings(labels.MetricName, red.MetricEdges, "namespace", environment, "caller", "loan", "callee", "mysql/loans", "callee_type", "database",
+		want := labels.FromStrings("__name__", red.MetricEdges, "namespace", environment, "caller", "loan", "callee", "mysql/loans", "callee_type", "database",
 			"protocol", "mysql", "outcome", "success", "node", "n1")
 		if got := set.At().Labels(); !labels.Equal(got, want) {
 			t.Errorf("labels %s, before %s", got, want)
