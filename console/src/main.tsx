@@ -3,7 +3,7 @@ import { StrictMode } from 'react'
 import { createRoot } from 'react-dom/client'
 import { RouterProvider } from 'react-router'
 import { isPassing } from './app/errors'
-import { router } from './app/router'
+import { firstPage, router } from './app/router'
 import { SessionGate, whoAmI } from './app/session'
 import { Theme } from './app/Theme'
 import 'virtual:antd.css'
@@ -20,16 +20,17 @@ const client = new QueryClient({
   },
 })
 
-void client.prefetchQuery(whoAmI)
-
-createRoot(document.getElementById('root')!).render(
-  <StrictMode>
-    <QueryClientProvider client={client}>
-      <Theme>
-        <SessionGate>
-          <RouterProvider router={router} />
-        </SessionGate>
-      </Theme>
-    </QueryClientProvider>
-  </StrictMode>,
+// Who looks and the page that is asked for come at the same time; with both there, nothing has to stand in for them. What fails is asked for again, and then told.
+void Promise.allSettled([client.prefetchQuery(whoAmI), firstPage]).then(() =>
+  createRoot(document.getElementById('root')!).render(
+    <StrictMode>
+      <QueryClientProvider client={client}>
+        <Theme>
+          <SessionGate>
+            <RouterProvider router={router} />
+          </SessionGate>
+        </Theme>
+      </QueryClientProvider>
+    </StrictMode>,
+  ),
 )

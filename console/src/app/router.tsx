@@ -9,7 +9,7 @@ import { pageAt, pages } from './pages'
 import { paths } from './paths'
 import { preferences } from './preferences'
 import { Shell } from './Shell'
-import { lazy } from 'react'
+import { loadable } from './loadable'
 
 function Missing() {
   const t = useMessages(texts).missing
@@ -29,14 +29,15 @@ function Missing() {
 
 const Home = () => <Navigate replace to={paths.overview(preferences().namespace)} />
 
-// Made once: a lazy component that is made anew would be loaded and mounted anew.
-const built = pages.map((page) => ({ path: page.path, Component: lazy(page.load) }))
+// Made once: a component that is made anew would be mounted anew.
+const built = pages.map((page) => ({ path: page.path, ...loadable(page.load) }))
 
 const basename = '/console'
 
-// What is asked for comes together with the shell, and not when the shell is there to show it.
-const asked = location.pathname.slice(basename.length)
-void (pageAt(asked) ?? pageAt(paths.overview('-')))?.load()
+const asked = pageAt(location.pathname.slice(basename.length)) ?? pageAt(paths.overview('-'))!
+
+/** The page that the address names, or its error: what is asked for comes together with the shell, and not when the shell is there to show it. */
+export const firstPage = built[pages.indexOf(asked)]!.load()
 
 export const router = createBrowserRouter(
   [
@@ -50,7 +51,7 @@ export const router = createBrowserRouter(
       ),
       children: [
         { index: true, element: <Navigate replace to="overview" /> },
-        ...built,
+        ...built.map(({ path, Component }) => ({ path, Component })),
         { path: '*', Component: Missing },
       ],
     },
