@@ -26,6 +26,9 @@ func observe(t *testing.T, s interface {
 func TestWhatServicesDoIsAnswered(t *testing.T) {
 	s := start(t, nil)
 	observe(t, s.Red(), "default")
+	if status, answer := call(t, s, "InstanceService/CreateNamespace", `{"namespace":{"name":"elsewhere"}}`); status != 200 {
+		t.Fatal(answer)
+	}
 	for method, words := range map[string][]string{
 		"Topology":        {`"caller":"user"`, `"callee":"loan"`, `"calleeType":"service"`, `"calls":"1"`, `"failed":"1"`, `"type":"user"`},
 		"ServiceFigures":  {`"service":"loan"`, `"calls":"1"`, `"instances":1`, `"fromSeries":true`},
