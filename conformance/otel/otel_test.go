@@ -338,6 +338,7 @@ func TestGoDelta(t *testing.T) {
 				if err := provider.ForceFlush(ctx); err != nil { // what is refused in part is an error here
 					t.Fatal(err)
 				}
+				nextMillisecond()
 			}
 			if err := provider.Shutdown(ctx); err != nil {
 				t.Fatal(err)
@@ -354,6 +355,13 @@ func TestGoDelta(t *testing.T) {
 				})
 			}
 		})
+	}
+}
+
+// nextMillisecond returns when the clock shows one: two values of a series at the same millisecond are a contradiction, which Prometheus refuses.
+func nextMillisecond() {
+	for now := time.Now().UnixMilli(); time.Now().UnixMilli() == now; {
+		time.Sleep(100 * time.Microsecond)
 	}
 }
 
