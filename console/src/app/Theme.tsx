@@ -1,4 +1,4 @@
-import { App, ConfigProvider, theme as antTheme, type ThemeConfig } from 'antd'
+import { ConfigProvider, theme as antTheme, type ThemeConfig } from 'antd'
 import zhCN from 'antd/locale/zh_CN'
 import { createContext, useContext, useEffect, useMemo, useSyncExternalStore, type ReactNode } from 'react'
 import { styleNonce } from './nonce'
@@ -103,12 +103,10 @@ export function Theme({ children }: { children: ReactNode }) {
       locale={language === 'zh' ? zhCN : undefined}
       csp={nonce ? { nonce } : undefined}
     >
-      <App component={false}>
-        <DarkContext value={dark}>
-          <Properties dark={dark} />
-          {children}
-        </DarkContext>
-      </App>
+      <DarkContext value={dark}>
+        <Properties dark={dark} />
+        {children}
+      </DarkContext>
     </ConfigProvider>
   )
 }

@@ -1,6 +1,5 @@
 import { queryOptions, useQuery, useQueryClient, type Query, type QueryClient } from '@tanstack/react-query'
 import { Code, ConnectError } from '@connectrpc/connect'
-import { Modal } from 'antd'
 import {
   createContext,
   Fragment,
@@ -69,11 +68,8 @@ export const whoAmI = queryOptions({
 // The gate looks at its own query: taken away with the others, it would not be told.
 const others = { predicate: (query: Query) => query.queryKey[0] !== sessionKey[0] }
 
-/** What was read and asked in the name of one must not be seen by the next. */
-function forget(client: QueryClient) {
-  client.removeQueries(others)
-  Modal.destroyAll()
-}
+/** What was read in the name of one must not be seen by the next. What was asked goes with the shell. */
+const forget = (client: QueryClient) => client.removeQueries(others)
 
 /**
  * Shows its children to those who are signed in, and the login to others. When a session ends by itself the page stays as it is, with what was typed, and the login lies over it: who

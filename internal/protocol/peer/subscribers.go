@@ -8,6 +8,7 @@ import (
 
 	"github.com/gantry-platform/gantry/internal/instance"
 	"github.com/gantry-platform/gantry/internal/protocol/peer/peerv1"
+	gantryv1 "github.com/gantry-platform/gantry/sdk/api/gantry/v1"
 )
 
 // maxWait bounds how long another node may let this one wait.
@@ -43,13 +44,7 @@ func (c *Client) AwaitAcknowledged(ctx context.Context, service instance.Service
 	answers, missing := each(ctx, c, wait+callTimeout, func(ctx context.Context, client peerv1.PeerServiceClient) (*peerv1.AwaitAcknowledgedResponse, error) {
 		return client.AwaitAcknowledged(ctx, &peerv1.AwaitAcknowledgedRequest{Service: service.Ref(), Revision: revision, Wait: durationpb.New(wait), Limit: uint32(limit)})
 	})
-	f := instance.Following{Missing: missing}
-	for _, answer := range answers {
-		f.Subscribers += int(answer.Subscribers)
-		f.Acknowledged += int(answer.Acknowledged)
-		f.Who = append(f.Who, answer.Who...)
-	}
-	return f
+	return together(answers, missing)
 }
 
 // Following implements instance.Peers.
@@ -57,11 +52,20 @@ func (c *Client) Following(ctx context.Context, service instance.Service, revisi
 	answers, missing := each(ctx, c, callTimeout, func(ctx context.Context, client peerv1.PeerServiceClient) (*peerv1.ListSubscribersResponse, error) {
 		return client.ListSubscribers(ctx, &peerv1.ListSubscribersRequest{Service: service.Ref(), Revision: revision, Limit: uint32(limit)})
 	})
+	return together(answers, missing)
+}
+
+// together sums up what nodes answered.
+func together[A interface {
+	GetSubscribers() uint32
+	GetAcknowledged() uint32
+	GetWho() []*gantryv1.Subscriber
+}](answers map[string]A, missing []string) instance.Following {
 	f := instance.Following{Missing: missing}
 	for _, answer := range answers {
-		f.Subscribers += int(answer.Subscribers)
-		f.Acknowledged += int(answer.Acknowledged)
-		f.Who = append(f.Who, answer.Who...)
+		f.Subscribers += int(answer.GetSubscribers())
+		f.Acknowledged += int(answer.GetAcknowledged())
+		f.Who = append(f.Who, answer.GetWho()...)
 	}
 	return f
 }

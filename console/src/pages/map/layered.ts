@@ -26,8 +26,8 @@ const rowStep = nodeHeight + 20
 const aspect = 1.7
 const sweeps = 6
 
-/** The layer of each node: one more than its farthest caller. Calls that close a circle do not count. */
-export function layersOf(shape: Shape): Map<string, number> {
+/** Whom each node calls, and who is called at all. What a node asks of itself plays no part. */
+function callsOf(shape: Shape) {
   const callees = new Map<string, string[]>(shape.nodes.map((id) => [id, []]))
   const called = new Set<string>()
   for (const { source, target } of shape.edges) {
@@ -35,6 +35,12 @@ export function layersOf(shape: Shape): Map<string, number> {
     callees.get(source)?.push(target)
     called.add(target)
   }
+  return { callees, called }
+}
+
+/** The layer of each node: one more than its farthest caller. Calls that close a circle do not count. */
+export function layersOf(shape: Shape): Map<string, number> {
+  const { callees, called } = callsOf(shape)
   const done = new Set<string>()
   const open = new Set<string>()
   const order: string[] = []
@@ -74,13 +80,7 @@ const dense = 4
 
 /** The layer of each node by its nearest caller, what calls nothing in the last one: few layers for what has no order anyway. */
 export function nearLayersOf(shape: Shape): Map<string, number> {
-  const callees = new Map<string, string[]>(shape.nodes.map((id) => [id, []]))
-  const called = new Set<string>()
-  for (const { source, target } of shape.edges) {
-    if (source === target) continue
-    callees.get(source)?.push(target)
-    called.add(target)
-  }
+  const { callees, called } = callsOf(shape)
   const layers = new Map<string, number>()
   const spread = (roots: string[]) => {
     for (const id of roots) layers.set(id, 0)

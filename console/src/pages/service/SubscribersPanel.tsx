@@ -1,6 +1,5 @@
-import { timestampMs } from '@bufbuild/protobuf/wkt'
 import { useQuery } from '@tanstack/react-query'
-import { Tag, Tooltip } from 'antd'
+import { Tag } from 'antd'
 import { useMemo } from 'react'
 import type { ListSubscribersResponse, Subscriber } from '@/api/gen/gantry/v1/instance_pb'
 import { instances } from '@/api/clients'
@@ -10,10 +9,10 @@ import { PageLink } from '@/app/PageLink'
 import { paths } from '@/app/paths'
 import { Answer } from '@/ui/Answer'
 import { Empty } from '@/ui/Empty'
-import { dateOf } from '@/ui/format'
+import { dateOf, dateTime } from '@/ui/format'
 import { Panel } from '@/ui/Page'
 import { StateTag } from '@/ui/StateTag'
-import { Ago, Time } from '@/ui/Time'
+import { Ago } from '@/ui/Time'
 import { VirtualTable, type Column } from '@/ui/VirtualTable'
 import type { ServiceName } from './useService'
 
@@ -169,11 +168,9 @@ function Subscribers({
           one.revision < answer.revision ? (
             <StateTag state="pending">{t.notYet}</StateTag>
           ) : (
-            <Tooltip title={one.acknowledgedAt && <Time at={new Date(timestampMs(one.acknowledgedAt))} milliseconds />}>
-              <span>
-                <StateTag state="success">{t.yes}</StateTag>
-              </span>
-            </Tooltip>
+            <span title={one.acknowledgedAt && dateTime(dateOf(one.acknowledgedAt)!, true)}>
+              <StateTag state="success">{t.yes}</StateTag>
+            </span>
           ),
       },
       { key: 'node', title: t.node, width: 96, render: (one) => one.node },

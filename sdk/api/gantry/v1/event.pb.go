@@ -915,7 +915,7 @@ type ChangesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Empty: "default".
 	Namespace string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
-	// Changes of this service's instances and settings. Releases name documents and no service.
+	// Changes of this service's instances; those of its settings are in the audit. Releases name documents and no service.
 	Service string                 `protobuf:"bytes,2,opt,name=service,proto3" json:"service,omitempty"`
 	Since   *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=since,proto3" json:"since,omitempty"`
 	Until   *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=until,proto3" json:"until,omitempty"`

@@ -469,7 +469,7 @@ export type ChangesRequest = Message<"gantry.v1.ChangesRequest"> & {
   namespace: string;
 
   /**
-   * Changes of this service's instances and settings. Releases name documents and no service.
+   * Changes of this service's instances; those of its settings are in the audit. Releases name documents and no service.
    *
    * @generated from field: string service = 2;
    */
