@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/prometheus/storage"
@@ -30,6 +31,7 @@ import (
 type events struct {
 	room      *event.Room
 	feed      *changeFeed
+	catchUp   *catchUp
 	client    *kgo.Client      // nil without Kafka
 	forwarder *kafka.Forwarder // nil without Kafka
 }
@@ -153,8 +155,10 @@ func (f *changeFeed) take() (all []release.Ref, lost int) {
 }
 
 // feedChanges writes what changes into the feed until the server stops.
-func (s *Server) feedChanges() {
+func (s *Server) feedChanges(ctx context.Context) {
 	sequence := s.instances.ChangesFromNow()
+	s.events.catchUp = s.newCatchUp(ctx)
+	s.workers.Go(func() { s.events.catchUp.run(s.running) })
 	s.workers.Go(func() { s.feedInstances(sequence) })
 	began := time.Now().Add(-lookBack)
 	s.workers.Go(func() { s.feedReleases(began) })
@@ -162,7 +166,7 @@ func (s *Server) feedChanges() {
 
 func (s *Server) feedReleases(began time.Time) {
 	ctx := access.NewContext(s.running, access.System("feed of changes"))
-	behind := feedBehind{log: s.log, what: "documents"}
+	behind := feedBehind{log: s.log, what: "documents", count: &s.events.catchUp.behind}
 	for {
 		select {
 		case <-ctx.Done():
@@ -171,7 +175,8 @@ func (s *Server) feedReleases(began time.Time) {
 		}
 		refs, lost := s.events.feed.take()
 		if lost > 0 {
-			s.log.Warn("changes of documents are missing in the feed: too many at once", "changes", lost)
+			s.log.Warn("changes of documents are missing in the feed: too many at once; other nodes are asked", "changes", lost)
+			s.events.catchUp.lacks()
 		}
 		for _, ref := range refs {
 			err := s.feedRelease(ctx, ref, began)
@@ -227,26 +232,31 @@ func releaseChange(ref release.Ref, entry *gantryv1.HistoryEntry) event.Event {
 type feedBehind struct {
 	log  *slog.Logger
 	what string
-	now  bool
+	// count is how many feeds are behind.
+	count *atomic.Int32
+	now   bool
 }
 
 func (b *feedBehind) say(err error) {
 	switch {
 	case err != nil && !b.now:
+		b.count.Add(1)
 		b.log.Warn("changes are not in the feed yet; they follow when they can be written", "of", b.what, "reason", err)
 	case err == nil && b.now:
+		b.count.Add(-1)
 		b.log.Info("the feed of changes goes on", "of", b.what)
 	}
 	b.now = err != nil
 }
 
 func (s *Server) feedInstances(sequence uint64) {
-	behind := feedBehind{log: s.log, what: "instances"}
+	behind := feedBehind{log: s.log, what: "instances", count: &s.events.catchUp.behind}
 	for {
 		moved := s.instances.Changed()
 		changes, next, complete := s.instances.ChangesSince(sequence)
 		if !complete {
-			s.log.Warn("changes of instances are missing in the feed: the state was loaded anew, or there were too many at once")
+			s.log.Warn("changes of instances are missing in the feed: the state was loaded anew, or there were too many at once; other nodes are asked")
+			s.events.catchUp.lacks()
 		}
 		byNamespace := map[string][]event.Event{}
 		for i := range changes {

@@ -297,7 +297,7 @@ func (s *Server) startRooms(ctx context.Context) error {
 		return err
 	}
 	s.startRed()
-	s.feedChanges()
+	s.feedChanges(ctx)
 	s.workers.Go(s.followInstances)
 	s.alerts.Start()
 	if s.cluster != nil {

@@ -2,6 +2,7 @@ package native
 
 import (
 	"context"
+	"slices"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -117,6 +118,10 @@ func (s *eventService) Changes(ctx context.Context, r *gantryv1.ChangesRequest) 
 		Limit: events.Limit(r.Limit), After: r.After})
 	if err != nil {
 		return nil, err
+	}
+	if r.After == nil {
+		// A change that another node told of is behind those that came before it.
+		slices.SortStableFunc(result.Events, func(a, b event.Stored) int { return b.Time.Compare(a.Time) })
 	}
 	answer := &gantryv1.ChangesResponse{Next: result.Next, Partial: result.Partial, Truncated: result.Truncated}
 	for i := range result.Events {

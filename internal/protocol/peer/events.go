@@ -2,9 +2,13 @@ package peer
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/gantry-platform/gantry/internal/protocol/events"
 	"github.com/gantry-platform/gantry/internal/protocol/peer/peerv1"
@@ -19,17 +23,37 @@ const (
 	eventsTimeout = 10 * time.Second
 )
 
-// EventService answers other nodes about the business events that this one took.
+// EventSource is what a node has: the business events that it took, and its feed of changes. It may be called concurrently.
+type EventSource interface {
+	event.Reader
+	ChangeFeed
+}
+
+// ChangeFeed is a node's feed of changes. It may be called concurrently.
+type ChangeFeed interface {
+	Changes(ctx context.Context, q event.Query) (event.Result, error)
+}
+
+// EventService answers other nodes about the business events that this one took, and about its feed of changes.
 type EventService struct {
 	peerv1.UnimplementedEventPeerServiceServer
 
-	Events event.Reader
+	Events EventSource
 	// Started is as of [Service].
 	Started func() bool
 }
 
 // FindEvents implements the service.
 func (s *EventService) FindEvents(ctx context.Context, r *peerv1.FindEventsRequest) (*peerv1.FindEventsResponse, error) {
+	return s.find(ctx, r, s.Events.Query)
+}
+
+// FindChanges implements the service.
+func (s *EventService) FindChanges(ctx context.Context, r *peerv1.FindEventsRequest) (*peerv1.FindEventsResponse, error) {
+	return s.find(ctx, r, s.Events.Changes)
+}
+
+func (s *EventService) find(ctx context.Context, r *peerv1.FindEventsRequest, among func(context.Context, event.Query) (event.Result, error)) (*peerv1.FindEventsResponse, error) {
 	if !s.Started() {
 		return nil, errStarting
 	}
@@ -38,7 +62,7 @@ func (s *EventService) FindEvents(ctx context.Context, r *peerv1.FindEventsReque
 		return nil, wireError(err)
 	}
 	q.After, q.ArrivedSince = r.After, events.Moment(r.ArrivedSince)
-	result, err := s.Events.Query(ctx, q)
+	result, err := among(ctx, q)
 	if err != nil {
 		return nil, wireError(err)
 	}
@@ -74,6 +98,16 @@ func (c *Client) EventNodes() map[string]fanout.EventNode {
 	return nodes
 }
 
+// ChangeFeeds are the feeds of changes of the other nodes, by the nodes' names. A question to a node that is not there fails at once, and one to a node of a version
+// that cannot answer is [errors.ErrUnsupported].
+func (c *Client) ChangeFeeds() map[string]ChangeFeed {
+	feeds := map[string]ChangeFeed{}
+	for _, node := range c.keepers() {
+		feeds[node.Name] = &eventReader{client: c, address: node.PeerAddress}
+	}
+	return feeds
+}
+
 // eventReader asks one node.
 type eventReader struct {
 	client  *Client
@@ -82,13 +116,28 @@ type eventReader struct {
 
 // Query implements [event.Reader].
 func (r *eventReader) Query(ctx context.Context, q event.Query) (event.Result, error) {
+	return r.find(ctx, q, peerv1.EventPeerServiceClient.FindEvents)
+}
+
+// Changes implements [ChangeFeed].
+func (r *eventReader) Changes(ctx context.Context, q event.Query) (event.Result, error) {
+	result, err := r.find(ctx, q, peerv1.EventPeerServiceClient.FindChanges)
+	if status.Code(err) == codes.Unimplemented {
+		err = fmt.Errorf("%w: %w", errors.ErrUnsupported, err)
+	}
+	return result, err
+}
+
+type finding func(peerv1.EventPeerServiceClient, context.Context, *peerv1.FindEventsRequest, ...grpc.CallOption) (*peerv1.FindEventsResponse, error)
+
+func (r *eventReader) find(ctx context.Context, q event.Query, by finding) (event.Result, error) {
 	connection, err := r.client.connection(r.address)
 	if err != nil {
 		return event.Result{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, eventsTimeout)
 	defer cancel()
-	answer, err := peerv1.NewEventPeerServiceClient(connection).FindEvents(ctx, &peerv1.FindEventsRequest{Query: events.RequestOf(q), After: q.After, ArrivedSince: events.Bound(q.ArrivedSince)},
+	answer, err := by(peerv1.NewEventPeerServiceClient(connection), ctx, &peerv1.FindEventsRequest{Query: events.RequestOf(q), After: q.After, ArrivedSince: events.Bound(q.ArrivedSince)},
 		grpc.MaxCallRecvMsgSize(maxEventsAnswer))
 	if err != nil {
 		return event.Result{}, err

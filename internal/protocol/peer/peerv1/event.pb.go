@@ -263,12 +263,13 @@ const file_gantry_peer_v1_event_proto_rawDesc = "" +
 	"\x11ListTopicsRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\"C\n" +
 	"\x12ListTopicsResponse\x12-\n" +
-	"\x06topics\x18\x01 \x03(\v2\x15.gantry.v1.EventTopicR\x06topics2\xbc\x01\n" +
+	"\x06topics\x18\x01 \x03(\v2\x15.gantry.v1.EventTopicR\x06topics2\x92\x02\n" +
 	"\x10EventPeerService\x12S\n" +
 	"\n" +
 	"FindEvents\x12!.gantry.peer.v1.FindEventsRequest\x1a\".gantry.peer.v1.FindEventsResponse\x12S\n" +
 	"\n" +
-	"ListTopics\x12!.gantry.peer.v1.ListTopicsRequest\x1a\".gantry.peer.v1.ListTopicsResponseBAZ?github.com/gantry-platform/gantry/internal/protocol/peer/peerv1b\x06proto3"
+	"ListTopics\x12!.gantry.peer.v1.ListTopicsRequest\x1a\".gantry.peer.v1.ListTopicsResponse\x12T\n" +
+	"\vFindChanges\x12!.gantry.peer.v1.FindEventsRequest\x1a\".gantry.peer.v1.FindEventsResponseBAZ?github.com/gantry-platform/gantry/internal/protocol/peer/peerv1b\x06proto3"
 
 var (
 	file_gantry_peer_v1_event_proto_rawDescOnce sync.Once
@@ -300,10 +301,12 @@ var file_gantry_peer_v1_event_proto_depIdxs = []int32{
 	7, // 3: gantry.peer.v1.ListTopicsResponse.topics:type_name -> gantry.v1.EventTopic
 	0, // 4: gantry.peer.v1.EventPeerService.FindEvents:input_type -> gantry.peer.v1.FindEventsRequest
 	2, // 5: gantry.peer.v1.EventPeerService.ListTopics:input_type -> gantry.peer.v1.ListTopicsRequest
-	1, // 6: gantry.peer.v1.EventPeerService.FindEvents:output_type -> gantry.peer.v1.FindEventsResponse
-	3, // 7: gantry.peer.v1.EventPeerService.ListTopics:output_type -> gantry.peer.v1.ListTopicsResponse
-	6, // [6:8] is the sub-list for method output_type
-	4, // [4:6] is the sub-list for method input_type
+	0, // 6: gantry.peer.v1.EventPeerService.FindChanges:input_type -> gantry.peer.v1.FindEventsRequest
+	1, // 7: gantry.peer.v1.EventPeerService.FindEvents:output_type -> gantry.peer.v1.FindEventsResponse
+	3, // 8: gantry.peer.v1.EventPeerService.ListTopics:output_type -> gantry.peer.v1.ListTopicsResponse
+	1, // 9: gantry.peer.v1.EventPeerService.FindChanges:output_type -> gantry.peer.v1.FindEventsResponse
+	7, // [7:10] is the sub-list for method output_type
+	4, // [4:7] is the sub-list for method input_type
 	4, // [4:4] is the sub-list for extension type_name
 	4, // [4:4] is the sub-list for extension extendee
 	0, // [0:4] is the sub-list for field type_name

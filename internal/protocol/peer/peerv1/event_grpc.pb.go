@@ -21,18 +21,21 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	EventPeerService_FindEvents_FullMethodName = "/gantry.peer.v1.EventPeerService/FindEvents"
-	EventPeerService_ListTopics_FullMethodName = "/gantry.peer.v1.EventPeerService/ListTopics"
+	EventPeerService_FindEvents_FullMethodName  = "/gantry.peer.v1.EventPeerService/FindEvents"
+	EventPeerService_ListTopics_FullMethodName  = "/gantry.peer.v1.EventPeerService/ListTopics"
+	EventPeerService_FindChanges_FullMethodName = "/gantry.peer.v1.EventPeerService/FindChanges"
 )
 
 // EventPeerServiceClient is the client API for EventPeerService service.
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// EventPeerService answers about the business events that the receiving node took. The asker has let its own caller in.
+// EventPeerService answers about the business events that the receiving node took, and about its feed of changes. The asker has let its own caller in.
 type EventPeerServiceClient interface {
 	FindEvents(ctx context.Context, in *FindEventsRequest, opts ...grpc.CallOption) (*FindEventsResponse, error)
 	ListTopics(ctx context.Context, in *ListTopicsRequest, opts ...grpc.CallOption) (*ListTopicsResponse, error)
+	// FindChanges reads the receiver's feed of changes: a node that was away asks for what it missed.
+	FindChanges(ctx context.Context, in *FindEventsRequest, opts ...grpc.CallOption) (*FindEventsResponse, error)
 }
 
 type eventPeerServiceClient struct {
@@ -63,14 +66,26 @@ func (c *eventPeerServiceClient) ListTopics(ctx context.Context, in *ListTopicsR
 	return out, nil
 }
 
+func (c *eventPeerServiceClient) FindChanges(ctx context.Context, in *FindEventsRequest, opts ...grpc.CallOption) (*FindEventsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(FindEventsResponse)
+	err := c.cc.Invoke(ctx, EventPeerService_FindChanges_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // EventPeerServiceServer is the server API for EventPeerService service.
 // All implementations must embed UnimplementedEventPeerServiceServer
 // for forward compatibility.
 //
-// EventPeerService answers about the business events that the receiving node took. The asker has let its own caller in.
+// EventPeerService answers about the business events that the receiving node took, and about its feed of changes. The asker has let its own caller in.
 type EventPeerServiceServer interface {
 	FindEvents(context.Context, *FindEventsRequest) (*FindEventsResponse, error)
 	ListTopics(context.Context, *ListTopicsRequest) (*ListTopicsResponse, error)
+	// FindChanges reads the receiver's feed of changes: a node that was away asks for what it missed.
+	FindChanges(context.Context, *FindEventsRequest) (*FindEventsResponse, error)
 	mustEmbedUnimplementedEventPeerServiceServer()
 }
 
@@ -86,6 +101,9 @@ func (UnimplementedEventPeerServiceServer) FindEvents(context.Context, *FindEven
 }
 func (UnimplementedEventPeerServiceServer) ListTopics(context.Context, *ListTopicsRequest) (*ListTopicsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListTopics not implemented")
+}
+func (UnimplementedEventPeerServiceServer) FindChanges(context.Context, *FindEventsRequest) (*FindEventsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method FindChanges not implemented")
 }
 func (UnimplementedEventPeerServiceServer) mustEmbedUnimplementedEventPeerServiceServer() {}
 func (UnimplementedEventPeerServiceServer) testEmbeddedByValue()                          {}
@@ -144,6 +162,24 @@ func _EventPeerService_ListTopics_Handler(srv interface{}, ctx context.Context, 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _EventPeerService_FindChanges_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(FindEventsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(EventPeerServiceServer).FindChanges(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: EventPeerService_FindChanges_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(EventPeerServiceServer).FindChanges(ctx, req.(*FindEventsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // EventPeerService_ServiceDesc is the grpc.ServiceDesc for EventPeerService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -158,6 +194,10 @@ var EventPeerService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListTopics",
 			Handler:    _EventPeerService_ListTopics_Handler,
+		},
+		{
+			MethodName: "FindChanges",
+			Handler:    _EventPeerService_FindChanges_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

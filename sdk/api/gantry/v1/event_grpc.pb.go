@@ -39,7 +39,8 @@ type EventServiceClient interface {
 	Query(ctx context.Context, in *QueryEventsRequest, opts ...grpc.CallOption) (*QueryEventsResponse, error)
 	// Topics lists the topics of a namespace as all nodes of the cluster know them, with the types of their fields. Needs view.
 	Topics(ctx context.Context, in *TopicsRequest, opts ...grpc.CallOption) (*TopicsResponse, error)
-	// Changes lists what was changed: releases, registrations, drains, statuses. Every node answers for the whole cluster. Needs view.
+	// Changes lists what was changed: releases, registrations, drains, statuses. Every node answers for the whole cluster: what happened while it was away it learns
+	// from the others when it is back, which takes seconds. Needs view.
 	Changes(ctx context.Context, in *ChangesRequest, opts ...grpc.CallOption) (*ChangesResponse, error)
 }
 
@@ -105,7 +106,8 @@ type EventServiceServer interface {
 	Query(context.Context, *QueryEventsRequest) (*QueryEventsResponse, error)
 	// Topics lists the topics of a namespace as all nodes of the cluster know them, with the types of their fields. Needs view.
 	Topics(context.Context, *TopicsRequest) (*TopicsResponse, error)
-	// Changes lists what was changed: releases, registrations, drains, statuses. Every node answers for the whole cluster. Needs view.
+	// Changes lists what was changed: releases, registrations, drains, statuses. Every node answers for the whole cluster: what happened while it was away it learns
+	// from the others when it is back, which takes seconds. Needs view.
 	Changes(context.Context, *ChangesRequest) (*ChangesResponse, error)
 	mustEmbedUnimplementedEventServiceServer()
 }

@@ -52,7 +52,8 @@ type EventServiceClient interface {
 	Query(context.Context, *v1.QueryEventsRequest) (*v1.QueryEventsResponse, error)
 	// Topics lists the topics of a namespace as all nodes of the cluster know them, with the types of their fields. Needs view.
 	Topics(context.Context, *v1.TopicsRequest) (*v1.TopicsResponse, error)
-	// Changes lists what was changed: releases, registrations, drains, statuses. Every node answers for the whole cluster. Needs view.
+	// Changes lists what was changed: releases, registrations, drains, statuses. Every node answers for the whole cluster: what happened while it was away it learns
+	// from the others when it is back, which takes seconds. Needs view.
 	Changes(context.Context, *v1.ChangesRequest) (*v1.ChangesResponse, error)
 }
 
@@ -150,7 +151,8 @@ type EventServiceHandler interface {
 	Query(context.Context, *v1.QueryEventsRequest) (*v1.QueryEventsResponse, error)
 	// Topics lists the topics of a namespace as all nodes of the cluster know them, with the types of their fields. Needs view.
 	Topics(context.Context, *v1.TopicsRequest) (*v1.TopicsResponse, error)
-	// Changes lists what was changed: releases, registrations, drains, statuses. Every node answers for the whole cluster. Needs view.
+	// Changes lists what was changed: releases, registrations, drains, statuses. Every node answers for the whole cluster: what happened while it was away it learns
+	// from the others when it is back, which takes seconds. Needs view.
 	Changes(context.Context, *v1.ChangesRequest) (*v1.ChangesResponse, error)
 }
 

@@ -693,7 +693,8 @@ export const EventService: GenService<{
     output: typeof TopicsResponseSchema;
   },
   /**
-   * Changes lists what was changed: releases, registrations, drains, statuses. Every node answers for the whole cluster. Needs view.
+   * Changes lists what was changed: releases, registrations, drains, statuses. Every node answers for the whole cluster: what happened while it was away it learns
+   * from the others when it is back, which takes seconds. Needs view.
    *
    * @generated from rpc gantry.v1.EventService.Changes
    */
