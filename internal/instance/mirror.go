@@ -305,6 +305,9 @@ func (r *Registry) applySettings(event state.Event) {
 	}
 	roster := r.lock(service)
 	defer r.unlock(roster)
+	if !r.resetting && !proto.Equal(roster.settings, settings) {
+		r.observe(SettingsChange{Service: service, Before: roster.settings, After: settings, Revision: event.Modified})
+	}
 	roster.settings = settings
 	roster.changed(event.Modified)
 	r.notifier.add(roster)

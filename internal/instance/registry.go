@@ -23,11 +23,22 @@ type Options struct {
 	NamespaceInUse func(ctx context.Context, namespace string) error
 	// NamedProtocol is a language whose clients name instances without their service; [Registry.Named] finds those. Empty: none.
 	NamedProtocol string
-	Limits        Limits
-	Logger        *slog.Logger
-	Registerer    prometheus.Registerer
+	// ObserveSettings is told of every change of a service's settings that this node sees, but not of what it reads at its start; it must not wait. Default: nobody is.
+	ObserveSettings func(SettingsChange)
+	Limits          Limits
+	Logger          *slog.Logger
+	Registerer      prometheus.Registerer
 	// Clock is for tests; nil is the system's.
 	Clock Clock
+}
+
+// SettingsChange is a change of a service's settings.
+type SettingsChange struct {
+	Service Service
+	// Before and After are nil where none are set. Do not change them.
+	Before, After *gantryv1.ServiceSettings
+	// Revision is that of the state: the same on all nodes.
+	Revision int64
 }
 
 // Peers are the registries of the other live nodes.
@@ -46,6 +57,7 @@ type Registry struct {
 	store          *state.Store
 	peers          Peers
 	namespaceInUse func(context.Context, string) error
+	observe        func(SettingsChange)
 	limits         Limits
 	log            *slog.Logger
 	clock          Clock
@@ -89,12 +101,15 @@ func New(options Options) *Registry {
 		panic("instance: New without a store")
 	}
 	r := &Registry{
-		store: options.Store, peers: options.Peers, namespaceInUse: options.NamespaceInUse,
+		store: options.Store, peers: options.Peers, namespaceInUse: options.NamespaceInUse, observe: options.ObserveSettings,
 		limits: options.Limits.withDefaults(), log: options.Logger, clock: options.Clock, self: options.Store.Self().ID,
 		table: newTable(), wheel: newWheel(), probeSlots: make(chan struct{}, maxProbes),
 	}
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
+	}
+	if r.observe == nil {
+		r.observe = func(SettingsChange) {}
 	}
 	if r.clock == nil {
 		r.clock = systemClock{start: time.Now()}

@@ -116,12 +116,13 @@ const (
 	feedPause = time.Second
 )
 
-// changeFeed gathers which documents have changed until their history is read.
+// changeFeed gathers what has changed until it is written: documents, whose history is read then, and settings of services.
 type changeFeed struct {
-	mu      sync.Mutex
-	pending map[release.Ref]struct{}
-	lost    int
-	wake    chan struct{}
+	mu       sync.Mutex
+	pending  map[release.Ref]struct{}
+	settings []settingsChange
+	lost     int
+	wake     chan struct{}
 }
 
 func newChangeFeed() *changeFeed {
@@ -175,24 +176,37 @@ func (s *Server) feedReleases(began time.Time) {
 		}
 		refs, lost := s.events.feed.take()
 		if lost > 0 {
-			s.log.Warn("changes of documents are missing in the feed: too many at once; other nodes are asked", "changes", lost)
+			s.log.Warn("changes of documents or settings are missing in the feed: too many at once; other nodes are asked", "changes", lost)
 			s.events.catchUp.lacks()
 		}
 		for _, ref := range refs {
-			err := s.feedRelease(ctx, ref, began)
-			if ctx.Err() != nil {
+			if !written(ctx, &behind, s.feedRelease(ctx, ref, began), func() { s.events.feed.observe(ref) }) {
 				return
 			}
-			behind.say(err)
-			if err != nil {
-				s.events.feed.observe(ref)
-				select {
-				case <-time.After(feedPause):
-				case <-ctx.Done():
-				}
+		}
+		for _, change := range s.events.feed.takeSettings() {
+			err := s.events.room.Record(ctx, change.Service.Namespace, []event.Event{change.event()})
+			if !written(ctx, &behind, err, func() { s.events.feed.keep(change) }) {
+				return
 			}
 		}
 	}
+}
+
+// written says how writing into the feed went; what could not be written waits for a moment and is noted again. It answers false at the end.
+func written(ctx context.Context, behind *feedBehind, err error, note func()) bool {
+	if ctx.Err() != nil {
+		return false
+	}
+	behind.say(err)
+	if err != nil {
+		note()
+		select {
+		case <-time.After(feedPause):
+		case <-ctx.Done():
+		}
+	}
+	return true
 }
 
 // feedRelease writes the newest entries of a document's history into the feed; those that are there already have the same ids.

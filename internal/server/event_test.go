@@ -184,6 +184,7 @@ func TestChangesAreOnOneTimeLine(t *testing.T) {
 	for _, c := range []struct{ method, body string }{
 		{"InstanceService/Register", `{"service":{"service":"loan"},"instance":{"id":"loan-1","address":"10.0.0.1","port":80,"persistent":true,"labels":{"version":"v1"}}}`},
 		{"InstanceService/SetOverride", `{"service":{"service":"loan"},"id":"loan-1","status":"STATUS_DRAINING"}`},
+		{"InstanceService/ConfigureService", `{"service":{"service":"loan"},"settings":{"protectThreshold":0.25,"metadata":{"team":"lending"}}}`},
 		{"ReleaseService/Publish", `{"ref":{"kind":"Config","name":"loan.yaml"},"format":"yaml","content":"YTogMQ==","message":"first"}`},
 		{"ReleaseService/Release", `{"ref":{"kind":"Config","name":"loan.yaml"},"version":1,"message":"go"}`},
 		{"InstanceService/Deregister", `{"service":{"service":"loan"},"id":"loan-1"}`},
@@ -201,13 +202,16 @@ func TestChangesAreOnOneTimeLine(t *testing.T) {
 			ids = append(ids, c.ID)
 		}
 		slices.Sort(ids)
-		if len(all) != 5 || len(slices.Compact(ids)) != 5 {
+		if len(all) != 6 || len(slices.Compact(ids)) != 6 {
 			t.Errorf("%d changes: %+v", len(all), all)
 		}
 		if c := kinds["instance.registered"]; c.Service != "loan" || c.Instance != "loan-1" || c.Details["version"] != "v1" {
 			t.Errorf("%+v", c)
 		}
 		if c := kinds["instance.draining"]; c.Details["status_before"] != "up" || c.Details["status"] != "draining" {
+			t.Errorf("%+v", c)
+		}
+		if c := kinds["service.settings"]; c.Service != "loan" || c.Details["protect_threshold"] != "0.25" || c.Details["protect_threshold_before"] != "default" || c.Details["metadata"] != "team" {
 			t.Errorf("%+v", c)
 		}
 		if c := kinds["release.published"]; c.Target != "Config/loan.yaml" || c.Message != "first" || c.Details["version"] != "1" {
@@ -220,11 +224,11 @@ func TestChangesAreOnOneTimeLine(t *testing.T) {
 			t.Errorf("%+v", all)
 		}
 	}
-	check(awaitChanges(t, s, `{}`, 5))
+	check(awaitChanges(t, s, `{}`, 6))
 	if got := awaitChanges(t, s, `{"kind": "release"}`, 2); len(got) != 2 {
 		t.Errorf("%+v", got)
 	}
-	if got := awaitChanges(t, s, `{"service": "loan"}`, 3); len(got) != 3 {
+	if got := awaitChanges(t, s, `{"service": "loan"}`, 4); len(got) != 4 {
 		t.Errorf("%+v", got)
 	}
 	stop(t, s)
@@ -233,7 +237,7 @@ func TestChangesAreOnOneTimeLine(t *testing.T) {
 		t.Fatal(answer)
 	}
 	// The history of before is not told again.
-	all := awaitChanges(t, s, `{}`, 6)
+	all := awaitChanges(t, s, `{}`, 7)
 	check(slices.DeleteFunc(all, func(c queriedChange) bool { return c.Target == "Config/other.yaml" }))
 }
 

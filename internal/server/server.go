@@ -223,7 +223,7 @@ func (s *Server) buildRooms() error {
 		return err
 	}
 	instanceOptions := instance.Options{Store: s.store, Logger: s.log.With("part", "instance"), Registerer: s.metrics,
-		NamespaceInUse: s.namespaceInUse, NamedProtocol: consul.Protocol}
+		NamespaceInUse: s.namespaceInUse, NamedProtocol: consul.Protocol, ObserveSettings: s.events.feed.observeSettings}
 	apiOptions := native.Options{Store: s.store, Access: s.access, Releases: s.releases, Events: s.events.room, Logger: s.log.With("part", "api"),
 		Version: s.version, Describe: s.describe, Warnings: s.warnings, Live: &s.live}
 	if s.cluster != nil {

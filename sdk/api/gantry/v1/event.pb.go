@@ -915,7 +915,7 @@ type ChangesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Empty: "default".
 	Namespace string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
-	// Changes of this service's instances; those of its settings are in the audit. Releases name documents and no service.
+	// Changes of this service's settings and of its instances. Releases name documents and no service.
 	Service string                 `protobuf:"bytes,2,opt,name=service,proto3" json:"service,omitempty"`
 	Since   *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=since,proto3" json:"since,omitempty"`
 	Until   *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=until,proto3" json:"until,omitempty"`
@@ -1083,7 +1083,8 @@ type Change struct {
 	// The same on all nodes.
 	Id   string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	Time *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=time,proto3" json:"time,omitempty"`
-	// release.published, .released, .staged, .promoted, .aborted, .rolled_back, .deleted; instance.registered, .removed, .draining, .status, .health, .changed.
+	// release.published, .released, .staged, .promoted, .aborted, .rolled_back, .deleted; instance.registered, .removed, .draining, .status, .health, .changed;
+	// service.settings.
 	Kind     string `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
 	Service  string `protobuf:"bytes,4,opt,name=service,proto3" json:"service,omitempty"`
 	Instance string `protobuf:"bytes,5,opt,name=instance,proto3" json:"instance,omitempty"`

@@ -469,7 +469,7 @@ export type ChangesRequest = Message<"gantry.v1.ChangesRequest"> & {
   namespace: string;
 
   /**
-   * Changes of this service's instances; those of its settings are in the audit. Releases name documents and no service.
+   * Changes of this service's settings and of its instances. Releases name documents and no service.
    *
    * @generated from field: string service = 2;
    */
@@ -567,7 +567,8 @@ export type Change = Message<"gantry.v1.Change"> & {
   time?: Timestamp | undefined;
 
   /**
-   * release.published, .released, .staged, .promoted, .aborted, .rolled_back, .deleted; instance.registered, .removed, .draining, .status, .health, .changed.
+   * release.published, .released, .staged, .promoted, .aborted, .rolled_back, .deleted; instance.registered, .removed, .draining, .status, .health, .changed;
+   * service.settings.
    *
    * @generated from field: string kind = 3;
    */
