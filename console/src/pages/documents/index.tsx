@@ -6,15 +6,10 @@ import {
   PlusOutlined,
   UploadOutlined,
 } from '@ant-design/icons'
-import { Button, Checkbox, Grid, Input, Segmented, Select, Tooltip } from 'antd'
-import { useQuery } from '@tanstack/react-query'
+import { Alert, Button, Checkbox, Grid, Input, Segmented, Select, Tooltip } from 'antd'
 import { lazy, Suspense, useDeferredValue, useMemo, useState } from 'react'
 import { useNavigate, useSearchParams } from 'react-router'
 import { Role } from '@/api/gen/gantry/v1/access_pb'
-import type { Document } from '@/api/gen/gantry/v1/release_pb'
-import { releases } from '@/api/clients'
-import { key } from '@/api/keys'
-import { readAll } from '@/api/paged'
 import { useMessages } from '@/app/i18n'
 import { useNamespace } from '@/app/namespace'
 import { PageLink } from '@/app/PageLink'
@@ -26,25 +21,25 @@ import { dateOf } from '@/ui/format'
 import { Page } from '@/ui/Page'
 import { Ago } from '@/ui/Time'
 import { VirtualTable, type Column } from '@/ui/VirtualTable'
-import { texts as words } from '../document/messages'
+import { texts as documentTexts } from '../document/messages'
 import { Phase } from '../document/Phase'
 import { phaseOf, type Phase as PhaseWord } from '../document/reference'
 import { CreateDialog } from './CreateDialog'
-import { LastChange, Running } from './cells'
+import { Author, Running } from './cells'
 import { texts } from './messages'
-import { matchesFilter, rowsOf, type Row } from './tree'
+import { idOf, matchesFilter, rowsOf, type Row } from './tree'
+import { troubleOf, useDocuments, type Listed } from './useDocuments'
 import './documents.css'
 
 const ExportDialog = lazy(() => import('./ExportDialog'))
 const ImportDialog = lazy(() => import('./ImportDialog'))
 
-const pageSize = 1000
 const phases: readonly PhaseWord[] = ['staged', 'newer', 'draft', 'released', 'deleted']
 
 /** All documents of a namespace: what is in force, what waits, what is under way. */
 export default function Documents() {
   const t = useMessages(texts)
-  const phaseWords = useMessages(words).phase
+  const words = useMessages(documentTexts)
   const namespace = useNamespace()
   const navigate = useNavigate()
   const session = useSession()
@@ -70,30 +65,18 @@ export default function Documents() {
       },
       { replace: true },
     )
-  const list = useQuery({
-    queryKey: key('documents', namespace, 'all', deleted),
-    queryFn: ({ signal }) =>
-      readAll(
-        (pageToken) => releases.list({ namespace, includeDeleted: deleted, pageSize, pageToken }, { signal }),
-        (page) => page.documents,
-      ),
-  })
+  const list = useDocuments(namespace, deleted)
+  const all = list.data?.all
   const sought = useDeferredValue(search)
   const found = useMemo(
-    () => (list.data ?? []).filter((document) => matchesFilter(document, { search: sought, kind, phase })),
-    [list.data, sought, kind, phase],
+    () => (all ?? []).filter((one) => matchesFilter(one.document, { search: sought, kind, phase })),
+    [all, sought, kind, phase],
   )
-  const kinds = useMemo(() => [...new Set((list.data ?? []).map((one) => one.ref?.kind ?? ''))].sort(), [list.data])
+  const kinds = useMemo(() => [...new Set((all ?? []).map((one) => one.document.ref?.kind ?? ''))].sort(), [all])
   const rows = useMemo<Row[]>(
     () =>
       flat
-        ? found.map((document) => ({
-            type: 'document',
-            id: `${document.ref?.kind}/${document.ref?.name}`,
-            label: `${document.ref?.kind}/${document.ref?.name}`,
-            depth: 0,
-            document,
-          }))
+        ? found.map((one) => ({ type: 'document', id: idOf(one), label: idOf(one), depth: 0, one }))
         : // What was searched for is shown, closed or not.
           rowsOf(found, sought ? new Set() : closed),
     [found, flat, closed, sought],
@@ -107,12 +90,10 @@ export default function Documents() {
   const open = (row: Row) =>
     row.type === 'group'
       ? toggle(row)
-      : void navigate(paths.document(namespace, row.document.ref?.kind ?? '', row.document.ref?.name ?? ''))
-  const of = <T,>(row: Row, value: (document: Document) => T) => (row.type === 'document' ? value(row.document) : null)
-  const by = (compare: (a: Document, b: Document) => number) =>
-    flat
-      ? (a: Row, b: Row) => (a.type === 'document' && b.type === 'document' ? compare(a.document, b.document) : 0)
-      : undefined
+      : void navigate(paths.document(namespace, row.one.document.ref?.kind ?? '', row.one.document.ref?.name ?? ''))
+  const of = <T,>(row: Row, value: (one: Listed) => T) => (row.type === 'document' ? value(row.one) : null)
+  const by = (compare: (a: Listed, b: Listed) => number) =>
+    flat ? (a: Row, b: Row) => (a.type === 'document' && b.type === 'document' ? compare(a.one, b.one) : 0) : undefined
   const columns: Column<Row>[] = [
     {
       key: 'name',
@@ -125,27 +106,29 @@ export default function Documents() {
       key: 'state',
       title: t.state,
       width: 240,
-      compare: by((a, b) => phases.indexOf(phaseOf(a)) - phases.indexOf(phaseOf(b))),
-      render: (row) => of(row, (document) => <Phase document={document} detailed />),
+      compare: by((a, b) => phases.indexOf(phaseOf(a.document)) - phases.indexOf(phaseOf(b.document))),
+      render: (row) => of(row, (one) => <Phase document={one.document} detailed />),
     },
     {
       key: 'running',
       title: t.running,
       width: 160,
-      render: (row) => of(row, (document) => <Running document={document} />),
+      compare: by((a, b) => troubleOf(b) - troubleOf(a)),
+      render: (row) => of(row, (one) => <Running one={one} />),
     },
     {
       key: 'changed',
       title: t.changed,
       width: 112,
-      compare: by((a, b) => Number((b.updatedAt?.seconds ?? 0n) - (a.updatedAt?.seconds ?? 0n))),
-      render: (row) => of(row, (document) => <Ago at={dateOf(document.updatedAt)} />),
+      compare: by((a, b) => Number((b.document.updatedAt?.seconds ?? 0n) - (a.document.updatedAt?.seconds ?? 0n))),
+      render: (row) => of(row, (one) => <Ago at={dateOf(one.document.updatedAt)} />),
     },
     {
-      key: 'last',
-      title: t.last,
-      width: '2fr',
-      render: (row) => of(row, (document) => <LastChange document={document} />),
+      key: 'author',
+      title: t.author,
+      width: '1fr',
+      compare: by((a, b) => a.document.author.localeCompare(b.document.author)),
+      render: (row) => of(row, (one) => <Author name={one.document.author} />),
     },
   ]
   return (
@@ -205,7 +188,7 @@ export default function Documents() {
           popupMatchSelectWidth={false}
           options={[
             { value: '', label: t.allStates },
-            ...phases.map((one) => ({ value: one, label: phaseWords[one] })),
+            ...phases.map((one) => ({ value: one, label: words.phase[one] })),
           ]}
           onChange={(value) => set({ state: value })}
         />
@@ -227,25 +210,30 @@ export default function Documents() {
           {t.deleted}
         </Checkbox>
         <span className="g-secondary g-grow g-right" role="status">
-          {list.data && t.count(found.length, list.data.length)}
+          {all && t.count(found.length, all.length)}
         </span>
       </div>
       <section className="g-panel" aria-label={t.title}>
         <Answer query={list} count={8}>
-          {(all) =>
+          {({ all, missingNodes }) =>
             all.length === 0 ? (
               <Empty title={t.none}>{t.noneText}</Empty>
             ) : (
-              <VirtualTable
-                key={flat ? 'list' : 'tree'}
-                label={t.title}
-                rows={rows}
-                columns={columns}
-                rowKey={(row) => `${row.type}:${row.id}`}
-                onOpen={open}
-                height="min(76dvh, 960px)"
-                empty={<Empty title={t.noMatch}>{t.noMatchText}</Empty>}
-              />
+              <>
+                {missingNodes.length > 0 && (
+                  <Alert banner type="warning" title={words.applied.missing(missingNodes.join(', '))} />
+                )}
+                <VirtualTable
+                  key={flat ? 'list' : 'tree'}
+                  label={t.title}
+                  rows={rows}
+                  columns={columns}
+                  rowKey={(row) => `${row.type}:${row.id}`}
+                  onOpen={open}
+                  height="min(76dvh, 960px)"
+                  empty={<Empty title={t.noMatch}>{t.noMatchText}</Empty>}
+                />
+              </>
             )
           }
         </Answer>
@@ -279,7 +267,7 @@ function Name({
         </button>
       </span>
     )
-  const { ref, sensitive } = row.document
+  const { ref, sensitive } = row.one.document
   return (
     <span className="g-documents-indent" style={indent} title={`${ref?.kind}/${ref?.name}`}>
       <PageLink to={paths.document(namespace, ref?.kind ?? '', ref?.name ?? '')}>{row.label}</PageLink>

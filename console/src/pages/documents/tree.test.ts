@@ -1,11 +1,13 @@
 import { create } from '@bufbuild/protobuf'
 import { expect, test } from 'vitest'
-import { ListResponseSchema } from '@/api/gen/gantry/v1/release_pb'
+import { DocumentSchema } from '@/api/gen/gantry/v1/release_pb'
 import { matchesFilter, rowsOf, type Row } from './tree'
+import type { Listed } from './useDocuments'
 
-const document = (kind: string, name: string) =>
-  create(ListResponseSchema, { documents: [{ ref: { kind, name }, latestVersion: 1n, releasedVersion: 1n }] })
-    .documents[0]!
+const listed = (kind: string, name: string): Listed => ({
+  document: create(DocumentSchema, { ref: { kind, name }, latestVersion: 1n, releasedVersion: 1n }),
+  applied: undefined,
+})
 const words = (rows: readonly Row[]) =>
   rows.map(
     (row) =>
@@ -13,11 +15,11 @@ const words = (rows: readonly Row[]) =>
   )
 
 const documents = [
-  document('Config', 'loan.yaml'),
-  document('Config', 'loan/a/b/limits.yaml'),
-  document('Config', 'loan/a/b/rates.yaml'),
-  document('KeyValue', 'locks/'),
-  document('Schema', 'loan'),
+  listed('Config', 'loan.yaml'),
+  listed('Config', 'loan/a/b/limits.yaml'),
+  listed('Config', 'loan/a/b/rates.yaml'),
+  listed('KeyValue', 'locks/'),
+  listed('Schema', 'loan'),
 ]
 
 test('kinds, folders and documents; folders with one folder in them are one row', () => {
@@ -48,7 +50,7 @@ test('what is closed keeps its count', () => {
 test('filters', () => {
   const filter = { search: '', kind: '', phase: '' }
   const count = (some: Partial<typeof filter>) =>
-    documents.filter((one) => matchesFilter(one, { ...filter, ...some })).length
+    documents.filter(({ document }) => matchesFilter(document, { ...filter, ...some })).length
   expect(count({})).toBe(5)
   expect(count({ search: 'LOAN' })).toBe(4)
   expect(count({ kind: 'Schema' })).toBe(1)

@@ -1,16 +1,19 @@
 import type { Document } from '@/api/gen/gantry/v1/release_pb'
 import { phaseOf, type Phase } from '../document/reference'
+import type { Listed } from './useDocuments'
 
 /** What a row of the tree is: a kind, a folder of names, or a document. */
 export type Row =
   | { type: 'group'; id: string; label: string; depth: number; count: number; open: boolean }
-  | { type: 'document'; id: string; label: string; depth: number; document: Document }
+  | { type: 'document'; id: string; label: string; depth: number; one: Listed }
 
 export interface Filter {
   search: string
   kind: string
   phase: string
 }
+
+export const idOf = ({ document }: Listed) => `${document.ref?.kind}/${document.ref?.name}`
 
 export const matchesFilter = (document: Document, filter: Filter): boolean =>
   (filter.kind === '' || document.ref?.kind === filter.kind) &&
@@ -20,18 +23,19 @@ export const matchesFilter = (document: Document, filter: Filter): boolean =>
 
 interface Node {
   folders: Map<string, Node>
-  documents: Document[]
+  documents: Listed[]
   count: number
 }
 
 const empty = (): Node => ({ folders: new Map(), documents: [], count: 0 })
 
 /** Rows of the tree: kinds, then folders as names have slashes, then documents. Folders with one folder in them are told in one row. */
-export function rowsOf(documents: readonly Document[], closed: ReadonlySet<string>): Row[] {
+export function rowsOf(documents: readonly Listed[], closed: ReadonlySet<string>): Row[] {
   const root = empty()
-  for (const document of documents) {
+  for (const one of documents) {
+    const { ref } = one.document
     // Names of keys may begin or end with a slash, or hold two: what is after the last is the name, whatever it is.
-    const steps = [document.ref?.kind ?? '', ...(document.ref?.name ?? '').split('/').slice(0, -1)]
+    const steps = [ref?.kind ?? '', ...(ref?.name ?? '').split('/').slice(0, -1)]
     let at = root
     at.count++
     for (const step of steps) {
@@ -40,7 +44,7 @@ export function rowsOf(documents: readonly Document[], closed: ReadonlySet<strin
       next.count++
       at = next
     }
-    at.documents.push(document)
+    at.documents.push(one)
   }
   const rows: Row[] = []
   const walk = (node: Node, path: string, depth: number) => {
@@ -58,15 +62,9 @@ export function rowsOf(documents: readonly Document[], closed: ReadonlySet<strin
       rows.push({ type: 'group', id, label: depth === 0 ? label : `${label}/`, depth, count: child.count, open })
       if (open) walk(at, id, depth + 1)
     }
-    for (const document of node.documents) {
-      const name = document.ref?.name ?? ''
-      rows.push({
-        type: 'document',
-        id: `${document.ref?.kind}/${name}`,
-        label: name.slice(name.lastIndexOf('/') + 1) || name,
-        depth,
-        document,
-      })
+    for (const one of node.documents) {
+      const name = one.document.ref?.name ?? ''
+      rows.push({ type: 'document', id: idOf(one), label: name.slice(name.lastIndexOf('/') + 1) || name, depth, one })
     }
   }
   walk(root, '', 0)
