@@ -42,12 +42,18 @@ export function Page({
           {crumbs && crumbs.length > 0 && (
             <Breadcrumb
               items={crumbs.map((crumb) => ({
-                title: crumb.to ? <PageLink to={crumb.to}>{crumb.title}</PageLink> : crumb.title,
+                title: (
+                  <span title={crumb.title}>
+                    {crumb.to ? <PageLink to={crumb.to}>{crumb.title}</PageLink> : crumb.title}
+                  </span>
+                ),
               }))}
             />
           )}
           <h1>
-            <span className="g-break">{title}</span>
+            <span className="g-break g-title-text" title={title}>
+              {title}
+            </span>
             {tag}
           </h1>
         </div>

@@ -1,5 +1,14 @@
 import { useVirtualizer } from '@tanstack/react-virtual'
-import { memo, useCallback, useMemo, useRef, useState, type CSSProperties, type ReactNode } from 'react'
+import {
+  memo,
+  useCallback,
+  useMemo,
+  useRef,
+  useState,
+  type CSSProperties,
+  type MouseEvent,
+  type ReactNode,
+} from 'react'
 import { useMessages } from '@/app/i18n'
 import { texts } from './messages'
 
@@ -31,6 +40,17 @@ export function sorted<Row>(
   const compare = columns.find((column) => column.key === sort?.key)?.compare
   if (!compare || !sort) return rows
   return [...rows].sort((a, b) => (sort.descending ? compare(b, a) : compare(a, b)))
+}
+
+/** What is cut by an ellipsis is read when one points at it. Asked of the cell itself: what is in it, and how wide it is, changes without it. */
+function tellCut(event: MouseEvent) {
+  const cell = (event.target as HTMLElement).closest<HTMLElement>('[role="cell"]')
+  if (!cell) return
+  const cut = [cell, ...cell.querySelectorAll<HTMLElement>(':scope > *')].some(
+    (one) => one.scrollWidth > one.clientWidth,
+  )
+  if (cut && !cell.querySelector('[title]')) cell.title = cell.textContent
+  else cell.removeAttribute('title')
 }
 
 /**
@@ -93,6 +113,7 @@ export function VirtualTable<Row>({
       tabIndex={onOpen ? undefined : 0}
       aria-rowcount={shown.length + 1}
       style={{ maxHeight: height }}
+      onMouseOver={tellCut}
     >
       <div role="rowgroup" className="g-table-head" style={{ minWidth: least }}>
         <div role="row" className="g-table-row" style={{ gridTemplateColumns: grid }}>
