@@ -24,6 +24,11 @@ export default defineConfig({
         find: /^\.\/useScrollLocker$/,
         replacement: fileURLToPath(new URL('./src/ui/useScrollLocker.ts', import.meta.url)),
       },
+      // Icons say the name of their drawing to who cannot see them.
+      {
+        find: /^\.\.\/components\/AntdIconLight$/,
+        replacement: fileURLToPath(new URL('./src/ui/Icon.tsx', import.meta.url)),
+      },
     ],
   },
   build: {

@@ -12,6 +12,8 @@ task('sign in, after a wrong password, and sign out', async ({ world, window }) 
   await page.getByLabel('Password', { exact: true }).fill('not the password')
   await page.getByRole('button', { name: 'Sign in' }).click()
   await page.getByRole('alert').getByText('Wrong user or password.').waitFor()
+  // Nothing moves for this window, and what waits for the end of a movement must not wait for ever.
+  await page.locator('.ant-btn-loading, .ant-btn-loading-icon').waitFor({ state: 'detached' })
 
   await page.getByLabel('Password', { exact: true }).fill(server.password)
   await page.keyboard.press('Enter')

@@ -1,14 +1,26 @@
+import { EllipsisOutlined, SearchOutlined } from '@ant-design/icons'
 import { ConfigProvider, theme as antTheme, type ThemeConfig } from 'antd'
 import zhCN from 'antd/locale/zh_CN'
 import { createContext, useContext, useEffect, useMemo, useSyncExternalStore, type ReactNode } from 'react'
+import { texts } from '@/ui/messages'
+import { useMessages } from './i18n'
 import { styleNonce } from './nonce'
 import { usePreferences } from './preferences'
 
-const system = typeof matchMedia === 'function' ? matchMedia('(prefers-color-scheme: dark)') : undefined
-const subscribe = (listener: () => void) => {
-  system?.addEventListener('change', listener)
-  return () => system?.removeEventListener('change', listener)
+/** Whether the system wants something, now and when that changes. */
+function wish(query: string) {
+  const media = typeof matchMedia === 'function' ? matchMedia(query) : undefined
+  const subscribe = (listener: () => void) => {
+    media?.addEventListener('change', listener)
+    return () => media?.removeEventListener('change', listener)
+  }
+  const now = () => media?.matches ?? false
+  return function useWish() {
+    return useSyncExternalStore(subscribe, now)
+  }
 }
+const useSystemDark = wish('(prefers-color-scheme: dark)')
+const useStillness = wish('(prefers-reduced-motion: reduce)')
 
 const DarkContext = createContext(false)
 /** Whether dark is shown: for what draws by itself, such as charts. */
@@ -18,7 +30,7 @@ const font =
   "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', 'PingFang SC', 'Microsoft YaHei', 'Noto Sans CJK SC', sans-serif"
 const mono = "ui-monospace, 'SF Mono', Menlo, Consolas, 'DejaVu Sans Mono', monospace"
 
-function config(dark: boolean): ThemeConfig {
+function config(dark: boolean, still: boolean): ThemeConfig {
   return {
     algorithm: dark ? antTheme.darkAlgorithm : antTheme.defaultAlgorithm,
     // The components' styles are a sheet that is made with the build; here only the variables in it are set.
@@ -51,6 +63,8 @@ function config(dark: boolean): ThemeConfig {
       fontSize: 14,
       fontFamily: font,
       fontFamilyCode: mono,
+      // The sheet takes all movement away then; a component that waits for the end of one would stay as it was, such as a button that is busy.
+      motion: !still,
       motionDurationMid: '0.12s',
       motionDurationSlow: '0.16s',
     },
@@ -91,17 +105,22 @@ function Properties({ dark }: { dark: boolean }) {
 
 export function Theme({ children }: { children: ReactNode }) {
   const { theme, language } = usePreferences()
-  const systemDark = useSyncExternalStore(subscribe, () => system?.matches ?? false)
+  const systemDark = useSystemDark()
+  const still = useStillness()
   const dark = theme === 'dark' || (theme === 'system' && systemDark)
   const nonce = useMemo(styleNonce, [])
+  const t = useMessages(texts)
   useEffect(() => {
     document.documentElement.lang = language === 'zh' ? 'zh-CN' : 'en'
   }, [language])
   return (
     <ConfigProvider
-      theme={config(dark)}
+      theme={config(dark, still)}
       locale={language === 'zh' ? zhCN : undefined}
       csp={nonce ? { nonce } : undefined}
+      // Buttons of the library that have nothing but a sign.
+      inputSearch={{ searchIcon: <SearchOutlined aria-label={t.search} /> }}
+      tabs={{ more: { icon: <EllipsisOutlined aria-label={t.more} /> } }}
     >
       <DarkContext value={dark}>
         <Properties dark={dark} />

@@ -29,6 +29,9 @@ export const texts = messages(
       line: (line: number, column?: number) => (column ? `line ${line}, column ${column}` : `line ${line}`),
     },
     loading: 'Loading',
+    clear: 'Clear',
+    search: 'Search',
+    more: 'More',
     table: { sorted: (column: string) => `Sort by ${column}`, rows: (count: string) => `${count} rows` },
     figure: { rate: 'Rate', errors: 'Errors', p50: 'p50', p99: 'p99', none: 'No calls' },
     chart: {
@@ -95,6 +98,9 @@ export const texts = messages(
       line: (line, column) => (column ? `第 ${line} 行，第 ${column} 列` : `第 ${line} 行`),
     },
     loading: '加载中',
+    clear: '清除',
+    search: '搜索',
+    more: '更多',
     table: { sorted: (column) => `按${column}排序`, rows: (count) => `${count} 行` },
     figure: { rate: '速率', errors: '错误率', p50: 'p50', p99: 'p99', none: '没有调用' },
     chart: {

@@ -8,6 +8,7 @@ import { useMessages } from '@/app/i18n'
 import { PageLink } from '@/app/PageLink'
 import { paths } from '@/app/paths'
 import { Answer } from '@/ui/Answer'
+import { clear } from '@/ui/clear'
 import { Empty } from '@/ui/Empty'
 import { dateOf } from '@/ui/format'
 import { texts as shared } from '@/ui/messages'
@@ -62,7 +63,7 @@ export function NowTab({
         <Input
           className="g-alerts-search"
           prefix={<SearchOutlined />}
-          allowClear
+          allowClear={clear}
           aria-label={t.search}
           placeholder={t.searchHint}
           value={filter.text}

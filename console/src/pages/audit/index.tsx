@@ -9,6 +9,7 @@ import { key } from '@/api/keys'
 import { useMessages } from '@/app/i18n'
 import { useNamespace } from '@/app/namespace'
 import { PageLink } from '@/app/PageLink'
+import { clear } from '@/ui/clear'
 import { Empty } from '@/ui/Empty'
 import { Failure } from '@/ui/Failure'
 import { dateOf } from '@/ui/format'
@@ -208,7 +209,7 @@ function Typed({
       aria-label={label}
       prefix={<span className="g-secondary">{label}</span>}
       placeholder={hint}
-      allowClear={{ disabled: false }}
+      allowClear={{ ...clear, disabled: false }}
       value={text ?? value}
       onChange={(event) => {
         setText(event.target.value)

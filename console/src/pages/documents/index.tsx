@@ -16,6 +16,7 @@ import { PageLink } from '@/app/PageLink'
 import { paths } from '@/app/paths'
 import { useSession } from '@/app/session'
 import { Answer } from '@/ui/Answer'
+import { clear } from '@/ui/clear'
 import { Empty } from '@/ui/Empty'
 import { dateOf } from '@/ui/format'
 import { Page } from '@/ui/Page'
@@ -168,7 +169,7 @@ export default function Documents() {
       <div className="g-toolbar g-documents-filter" role="search">
         <Input.Search
           className="g-documents-search"
-          allowClear
+          allowClear={clear}
           value={search}
           maxLength={200}
           placeholder={t.search}

@@ -1,6 +1,7 @@
 import { SearchOutlined, WarningOutlined } from '@ant-design/icons'
 import { Button, Input, Segmented, Select, Tooltip } from 'antd'
 import { useMessages } from '@/app/i18n'
+import { clear } from '@/ui/clear'
 import { rate } from '@/ui/format'
 import { groupings, type MapGraph } from './graph'
 import { texts } from './messages'
@@ -39,7 +40,7 @@ export function Filters({ state, set, graph, lanes, unwell, least, found }: Filt
         prefix={<SearchOutlined />}
         placeholder={t.search}
         aria-label={t.search}
-        allowClear
+        allowClear={clear}
         value={state.search}
         suffix={found === undefined ? <span /> : <span className="g-secondary">{t.found(found)}</span>}
         onChange={(event) => set({ search: event.target.value })}

@@ -8,6 +8,7 @@ import { PageLink } from '@/app/PageLink'
 import { paths } from '@/app/paths'
 import { ActButtons, ActsMenu, useOperate, type Ask } from '@/pages/instance/operate/useOperate'
 import { Answer } from '@/ui/Answer'
+import { clear } from '@/ui/clear'
 import { Empty } from '@/ui/Empty'
 import { errorShare } from '@/ui/Figure'
 import { dateOf, duration, rate, share } from '@/ui/format'
@@ -54,7 +55,7 @@ export function InstancesTab({ of }: { of: ServiceName }) {
     <>
       <div className="g-toolbar" role="search">
         <Input
-          allowClear
+          allowClear={clear}
           type="search"
           className="g-service-search"
           prefix={<SearchOutlined aria-hidden />}

@@ -3,6 +3,7 @@ import { Button, Input, Select } from 'antd'
 import { useDeferredValue, useEffect, useState } from 'react'
 import { useSearchParams } from 'react-router'
 import { useMessages } from '@/app/i18n'
+import { clear } from '@/ui/clear'
 import { texts } from './messages'
 import { choicesOf, conditions, filterNames, isFiltered, type FilterName, type Filters, type ServiceRow } from './rows'
 
@@ -90,7 +91,7 @@ function SearchBox({ value, onChange, label }: { value: string; onChange: (text:
   }, [settled])
   return (
     <Input
-      allowClear
+      allowClear={clear}
       type="search"
       className="g-services-search"
       prefix={<SearchOutlined aria-hidden />}

@@ -10,6 +10,7 @@ import {
 import { Button, Input, Segmented, Switch, Tooltip, type InputRef } from 'antd'
 import type { Ref } from 'react'
 import { useMessages } from '@/app/i18n'
+import { clear } from '@/ui/clear'
 import { texts } from './messages'
 import type { Node, Trace } from './model'
 import { filters, type Filter, type TraceState } from './useTraceState'
@@ -45,7 +46,7 @@ export function Toolbar({
         className="g-trace-search"
         value={state.typed}
         maxLength={200}
-        allowClear
+        allowClear={clear}
         prefix={<SearchOutlined className="g-secondary" />}
         placeholder={t.searchHint}
         aria-label={t.search}

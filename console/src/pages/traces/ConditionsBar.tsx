@@ -4,6 +4,7 @@ import { useState, type ReactNode } from 'react'
 import { traces } from '@/api/clients'
 import { key } from '@/api/keys'
 import { useMessages } from '@/app/i18n'
+import { clear } from '@/ui/clear'
 import { StateTag } from '@/ui/StateTag'
 import { kinds, limits, milliseconds, outcomes, pair, type Conditions, type TextCondition } from './conditions'
 import { valuesOf, type KnownKey } from './lookup'
@@ -228,7 +229,7 @@ export function Typed({
       value={typed}
       maxLength={300}
       placeholder={placeholder}
-      allowClear
+      allowClear={clear}
       onChange={(event) => {
         setTyped(event.target.value)
         // The cross clears at once.

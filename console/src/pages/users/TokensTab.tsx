@@ -8,6 +8,7 @@ import { access } from '@/api/clients'
 import { key } from '@/api/keys'
 import { useMessages } from '@/app/i18n'
 import { Answer } from '@/ui/Answer'
+import { clear } from '@/ui/clear'
 import { useConfirm } from '@/ui/Confirm'
 import { Empty } from '@/ui/Empty'
 import { dateOf } from '@/ui/format'
@@ -68,7 +69,7 @@ export function TokensTab({ namespace, may }: { namespace: string; may: boolean 
         />
         <Input
           className="g-users-search"
-          allowClear
+          allowClear={clear}
           aria-label={t.search}
           placeholder={t.search}
           value={search.get('q') ?? ''}

@@ -11,6 +11,7 @@ import { useMessages } from '@/app/i18n'
 import { paths, withQuery } from '@/app/paths'
 import { useSession } from '@/app/session'
 import { Answer } from '@/ui/Answer'
+import { clear } from '@/ui/clear'
 import { useConfirm } from '@/ui/Confirm'
 import { Empty } from '@/ui/Empty'
 import { dateOf } from '@/ui/format'
@@ -53,7 +54,7 @@ export function UsersTab({ namespace }: { namespace: string }) {
       <div className="g-toolbar">
         <Input
           className="g-users-search"
-          allowClear
+          allowClear={clear}
           aria-label={t.search}
           placeholder={t.search}
           value={search}
