@@ -201,7 +201,7 @@ export const texts = messages(
     silenced: '已静默',
     silencedBy: (names) => `被 ${names} 静默`,
     inhibitedBy: (names) => `被 ${names} 抑制`,
-    noRoute: '无路由',
+    noRoute: '无路由：不会通知任何人',
     noRouteWhy: '没有 NotificationRoute 匹配此告警：不会通知任何人。',
     told: (names) => `通知：${names}`,
     silence: '静默',

@@ -1,5 +1,5 @@
 import { FolderOpenOutlined, UploadOutlined } from '@ant-design/icons'
-import { Alert, Button, Input, Modal, Radio } from 'antd'
+import { Alert, Button, Checkbox, Input, Modal, Radio } from 'antd'
 import { useEffect, useRef, useState, type ChangeEvent } from 'react'
 import { Role } from '@/api/gen/gantry/v1/access_pb'
 import { explain } from '@/app/errors'
@@ -23,6 +23,7 @@ export default function ImportDialog({ namespace, close }: { namespace: string; 
   const [items, setItems] = useState<readonly Item[]>([])
   const [errors, setErrors] = useState<readonly ManifestError[]>([])
   const [release, setRelease] = useState(false)
+  const [keepGoing, setKeepGoing] = useState(false)
   const [message, setMessage] = useState('')
   const [stage, setStage] = useState<'choose' | 'judging' | 'ready' | 'publishing' | 'done'>('choose')
   const files = useRef<HTMLInputElement>(null)
@@ -57,9 +58,10 @@ export default function ImportDialog({ namespace, close }: { namespace: string; 
   const failed = items.filter((item) => item.verdict === 'failed').length
   const run = async () => {
     setStage('publishing')
-    await publish(inOrder(items), { message, release }, ended.current.signal, setItems)
+    await publish(inOrder(items), { message, release, keepGoing }, ended.current.signal, setItems)
     if (!ended.current.signal.aborted) setStage('done')
   }
+  const command = commandOf(items, namespace, { release, message, keepGoing, broken: errors.length > 0 })
   const columns: Column<Item>[] = [
     {
       key: 'name',
@@ -129,7 +131,9 @@ export default function ImportDialog({ namespace, close }: { namespace: string; 
       okText={stage === 'done' ? t.close : release ? t.runAndRelease(todo.length) : t.run(todo.length)}
       cancelText={t.cancel}
       confirmLoading={stage === 'publishing' || stage === 'judging'}
-      okButtonProps={{ disabled: stage !== 'done' && (stage !== 'ready' || wrong > 0 || todo.length === 0) }}
+      okButtonProps={{
+        disabled: stage !== 'done' && (stage !== 'ready' || (wrong > 0 && !keepGoing) || todo.length === 0),
+      }}
       onOk={() => (stage === 'done' ? close() : void run())}
       onCancel={close}
       // What is being stored is not left half way without a word.
@@ -153,13 +157,14 @@ export default function ImportDialog({ namespace, close }: { namespace: string; 
         {stage === 'ready' && items.length + errors.length === 0 && <Alert type="warning" showIcon title={t.nothing} />}
         {stage === 'done' && (
           <Alert
-            type={failed > 0 ? 'error' : 'success'}
+            type={failed > 0 ? 'error' : keepGoing && wrong > 0 ? 'warning' : 'success'}
             showIcon
             role="status"
             title={t.finished(
               items.filter((item) => item.verdict === 'done').length,
               failed,
-              items.filter((item) => item.verdict === 'new' || item.verdict === 'changed').length,
+              todo.length,
+              keepGoing ? wrong : 0,
             )}
           />
         )}
@@ -172,7 +177,16 @@ export default function ImportDialog({ namespace, close }: { namespace: string; 
               rowKey={({ manifest }) => `${manifest.file}:${manifest.line}:${manifest.ref.kind}/${manifest.ref.name}`}
               height={320}
             />
-            {stage === 'ready' && wrong > 0 && <Alert type="warning" showIcon title={t.allOrNone(wrong)} />}
+            {stage === 'ready' && wrong > 0 && (
+              <Alert type="warning" showIcon title={keepGoing ? t.without(wrong) : t.allOrNone(wrong)} />
+            )}
+            <Checkbox
+              checked={keepGoing}
+              disabled={stage !== 'ready'}
+              onChange={(event) => setKeepGoing(event.target.checked)}
+            >
+              {t.keepGoing} <span className="g-secondary">{t.keepGoingText}</span>
+            </Checkbox>
             <Radio.Group
               aria-label={t.then}
               value={release ? 'release' : 'draft'}
@@ -193,7 +207,7 @@ export default function ImportDialog({ namespace, close }: { namespace: string; 
             </label>
           </>
         )}
-        {items.length > 0 && <ByCommand same={{ command: commandOf(items, namespace, release, message) }} />}
+        {items.length > 0 && command && <ByCommand same={{ command }} />}
       </div>
     </Modal>
   )

@@ -12,6 +12,13 @@ export interface Item {
   error?: unknown
 }
 
+/** What a person chose for all of them. */
+export interface Choice {
+  message: string
+  release: boolean
+  keepGoing: boolean
+}
+
 /** As `gantry apply` allows for one file. */
 const largest = 16 << 20
 const manifestFile = /\.(ya?ml|json)$/i
@@ -104,10 +111,22 @@ export async function judge(
   return judged
 }
 
-/** Publishes what is new or changed, one after another; the first that fails ends it. */
+/** Whether an error is about the one document, so that the next may well be taken: not that the server is gone, or that who asks may not. */
+export const aboutDocument = (error: unknown) =>
+  error instanceof ConnectError &&
+  [
+    Code.InvalidArgument,
+    Code.NotFound,
+    Code.AlreadyExists,
+    Code.FailedPrecondition,
+    Code.Aborted,
+    Code.OutOfRange,
+  ].includes(error.code)
+
+/** Publishes what is new or changed, one after another; the first that fails ends it, or is left out where that is wanted. */
 export async function publish(
   items: readonly Item[],
-  { message, release }: { message: string; release: boolean },
+  { message, release, keepGoing }: Choice,
   signal: AbortSignal,
   tell: (items: Item[]) => void,
 ) {
@@ -126,19 +145,32 @@ export async function publish(
     } catch (error) {
       all[i] = { ...item, verdict: 'failed', error }
       tell([...all])
-      return
+      if (!keepGoing || !aboutDocument(error)) return
+      continue
     }
     tell([...all])
   }
 }
 
-/** The command that publishes the same files: a folder that was chosen is imported, files are applied. */
-export function commandOf(items: readonly Item[], namespace: string, release: boolean, message: string): string[] {
-  const files = [...new Set(items.map((item) => item.manifest.file))].sort()
+/**
+ * The command that publishes the same: a folder that was chosen is imported, files are applied. It validates all before the first, so that files of which something is
+ * left out are not named; undefined where a file holds both, which no command takes in part.
+ */
+export function commandOf(
+  items: readonly Item[],
+  namespace: string,
+  { release, message, keepGoing, broken }: Choice & { broken: boolean },
+): string[] | undefined {
+  const filesOf = (some: readonly Item[]) => [...new Set(some.map((item) => item.manifest.file))].sort()
+  const refused = new Set(keepGoing ? filesOf(items.filter((item) => item.verdict === 'invalid')) : [])
+  const files = filesOf(items.filter((item) => item.verdict !== 'invalid' || !keepGoing))
+  if (files.some((file) => refused.has(file))) return undefined
   const folders = new Set(files.map((file) => file.slice(0, file.indexOf('/') + 1)))
   const [folder] = folders
+  const whole = folders.size === 1 && folder && refused.size === 0 && !(keepGoing && broken)
   return [
-    ...(folders.size === 1 && folder ? ['import', folder] : ['apply', ...files.flatMap((file) => ['-f', file])]),
-    ...['-n', namespace, release ? '' : '--draft', ...(message ? ['--message', message] : [])],
+    ...(whole ? ['import', folder] : ['apply', ...files.flatMap((file) => ['-f', file])]),
+    ...['-n', namespace, release ? '' : '--draft', keepGoing ? '--keep-going' : ''],
+    ...(message ? ['--message', message] : []),
   ]
 }

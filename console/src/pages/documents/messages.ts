@@ -74,10 +74,20 @@ export const texts = messages(
       allOrNone: (count: number) =>
         `${plural(count, 'manifest cannot', 'manifests cannot')} be taken: nothing is imported before that is mended.`,
       nothing: 'None of these files is a manifest: .yaml, .yml and .json are read.',
-      finished: (done: number, failed: number, left: number) =>
-        failed > 0
-          ? `${plural(done, 'document')} published, then one failed${left > 0 ? `; ${plural(left, 'document')} not begun` : ''}. Choose the files again to go on.`
-          : `${plural(done, 'document')} published`,
+      without: (count: number) => `${plural(count, 'manifest')} will be left out.`,
+      keepGoing: 'Leave out what is refused, and take the rest',
+      keepGoingText: 'Each that is left out says why.',
+      finished: (done: number, failed: number, left: number, without: number) =>
+        [
+          failed > 0 && left > 0
+            ? `${plural(done, 'document')} published, then one failed; ${plural(left, 'document')} not begun. Choose the files again to go on.`
+            : failed > 0
+              ? `${plural(done, 'document')} published, ${failed} failed. Choose the files again to go on.`
+              : `${plural(done, 'document')} published`,
+          without > 0 && `${plural(without, 'manifest')} left out`,
+        ]
+          .filter(Boolean)
+          .join(' · '),
       then: 'And then',
       asDraft: 'Publish as drafts',
       andRelease: 'Publish and release to all',
@@ -170,10 +180,20 @@ export const texts = messages(
       },
       allOrNone: (count) => `${count} 个清单无法接受：修正之前不会导入任何内容。`,
       nothing: '这些文件中没有清单：只读取 .yaml、.yml 和 .json。',
-      finished: (done, failed, left) =>
-        failed > 0
-          ? `已发布 ${done} 个文档，之后一个失败${left > 0 ? `；${left} 个未开始` : ''}。重新选择文件即可继续。`
-          : `已发布 ${done} 个文档`,
+      without: (count) => `将略过 ${count} 个清单。`,
+      keepGoing: '略过被拒绝的清单，导入其余的',
+      keepGoingText: '每个被略过的清单都会说明原因。',
+      finished: (done, failed, left, without) =>
+        [
+          failed > 0 && left > 0
+            ? `已提交 ${done} 个文档，之后一个失败；${left} 个未开始。重新选择文件即可继续。`
+            : failed > 0
+              ? `已提交 ${done} 个文档，${failed} 个失败。重新选择文件即可继续。`
+              : `已提交 ${done} 个文档`,
+          without > 0 && `略过 ${without} 个清单`,
+        ]
+          .filter(Boolean)
+          .join(' · '),
       then: '提交之后',
       asDraft: '作为草稿提交',
       andRelease: '提交并全量发布',
