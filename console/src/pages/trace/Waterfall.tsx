@@ -1,15 +1,28 @@
 import { CaretDownOutlined, CaretRightOutlined, CloseCircleFilled } from '@ant-design/icons'
-import { useVirtualizer } from '@tanstack/react-virtual'
-import { memo, useEffect, useImperativeHandle, useRef, type CSSProperties, type KeyboardEvent, type Ref } from 'react'
+import { defaultRangeExtractor, useVirtualizer, type Range } from '@tanstack/react-virtual'
+import {
+  memo,
+  useCallback,
+  useEffect,
+  useImperativeHandle,
+  useMemo,
+  useRef,
+  type CSSProperties,
+  type KeyboardEvent,
+  type Ref,
+} from 'react'
 import type { BusinessEvent } from '@/api/gen/gantry/v1/event_pb'
 import { useMessages } from '@/app/i18n'
 import { seconds } from '@/ui/format'
 import type { Segment } from './criticalPath'
 import { texts } from './messages'
 import { isFailed, offsetOf, type Node, type Trace } from './model'
+import { activeRow, placesOf, withActive, type Place } from './places'
 import { placeOf, ticks, type View } from './view'
 
 const rowHeight = 28
+/** Of the axis, which stays above the rows. */
+const axisHeight = 24
 
 export interface WaterfallHandle {
   focus: () => void
@@ -38,17 +51,22 @@ export function Waterfall(props: WaterfallProps) {
   const scroller = useRef<HTMLDivElement>(null)
   const tree = useRef<HTMLDivElement>(null)
   useImperativeHandle(handle, () => ({ focus: () => tree.current?.focus() }), [])
+  const places = useMemo(() => placesOf(rows), [rows])
+  const active = activeRow(rows, places, selected)
+  const at = active && places.get(active)!.index
   const virtual = useVirtualizer({
     count: rows.length,
     getScrollElement: () => scroller.current,
     estimateSize: () => rowHeight,
     overscan: 16,
+    scrollPaddingEnd: axisHeight,
+    rangeExtractor: useCallback((range: Range) => withActive(defaultRangeExtractor(range), at), [at]),
   })
-  const at = selected ? rows.indexOf(selected) : -1
+  const chosenAt = selected && places.get(selected)?.index
   useEffect(() => {
-    if (at >= 0) virtual.scrollToIndex(at)
-  }, [at, virtual])
-  const onKey = useKeys(props, at)
+    if (chosenAt !== undefined) virtual.scrollToIndex(chosenAt)
+  }, [chosenAt, virtual])
+  const onKey = useKeys(props, selected && active, selected ? at! : -1)
   return (
     <div className="g-trace-waterfall" ref={scroller}>
       <Axis view={view} />
@@ -57,7 +75,7 @@ export function Waterfall(props: WaterfallProps) {
         role="tree"
         aria-label={t.waterfall}
         aria-describedby="trace-keys"
-        aria-activedescendant={at >= 0 ? `span-${selected!.index}` : undefined}
+        aria-activedescendant={active && `span-${active.index}`}
         tabIndex={0}
         className="g-trace-rows"
         style={{ height: virtual.getTotalSize() }}
@@ -69,6 +87,8 @@ export function Waterfall(props: WaterfallProps) {
             <Row
               key={node.index}
               node={node}
+              {...places.get(node)!}
+              active={node === active}
               top={item.start}
               view={view}
               closed={node.children.length > 0 ? collapsed.has(node.span.spanId) : undefined}
@@ -88,11 +108,16 @@ export function Waterfall(props: WaterfallProps) {
   )
 }
 
-function useKeys({ rows, collapsed, fold, selected, select, search }: WaterfallProps, at: number) {
+function useKeys(
+  { rows, collapsed, fold, select, search }: WaterfallProps,
+  /** The row of what is chosen, and where it is. */
+  current: Node | undefined,
+  at: number,
+) {
   return (event: KeyboardEvent) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return
     const go = (index: number) => select(rows[Math.max(0, Math.min(rows.length - 1, index))], false)
-    const closed = selected && collapsed.has(selected.span.spanId)
+    const closed = current && collapsed.has(current.span.spanId)
     const acts: Record<string, () => void> = {
       ArrowDown: () => go(at + 1),
       ArrowUp: () => go(at < 0 ? 0 : at - 1),
@@ -101,16 +126,16 @@ function useKeys({ rows, collapsed, fold, selected, select, search }: WaterfallP
       Home: () => go(0),
       End: () => go(rows.length - 1),
       ArrowRight: () => {
-        if (!selected || selected.children.length === 0) return
-        if (closed) fold(selected, false)
+        if (!current || current.children.length === 0) return
+        if (closed) fold(current, false)
         else go(at + 1)
       },
       ArrowLeft: () => {
-        if (!selected) return
-        if (selected.children.length > 0 && !closed) fold(selected, true)
-        else if (selected.parent) select(selected.parent, false)
+        if (!current) return
+        if (current.children.length > 0 && !closed) fold(current, true)
+        else if (current.parent) select(current.parent, false)
       },
-      Enter: () => select(selected ?? rows[0], true),
+      Enter: () => select(current ?? rows[0], true),
       Escape: () => select(undefined, false),
       '/': search,
     }
@@ -136,13 +161,15 @@ function Axis({ view }: { view: View }) {
   )
 }
 
-interface RowProps {
+interface RowProps extends Place {
   node: Node
   top: number
   view: View
   /** Undefined where there is nothing to fold. */
   closed: boolean | undefined
   chosen: boolean
+  /** Where the keyboard is. */
+  active: boolean
   dim: boolean
   segments: readonly Segment[] | undefined
   events: readonly BusinessEvent[] | undefined
@@ -153,7 +180,7 @@ interface RowProps {
 }
 
 const Row = memo(function Row(props: RowProps) {
-  const { node, closed, chosen, dim, fold, select, colour } = props
+  const { node, closed, chosen, active, dim, fold, select, colour } = props
   const { span } = node
   const t = useMessages(texts)
   const failed = isFailed(span)
@@ -168,10 +195,12 @@ const Row = memo(function Row(props: RowProps) {
       id={`span-${node.index}`}
       role="treeitem"
       aria-level={node.depth + 1}
+      aria-posinset={props.position}
+      aria-setsize={props.of}
       aria-expanded={closed === undefined ? undefined : !closed}
       aria-selected={chosen}
       aria-label={t.row(span.service, span.name, seconds((node.end - node.start) / 1000), span.outcome)}
-      className={`g-trace-row${chosen ? ' g-selected' : ''}${dim ? ' g-trace-dim' : ''}${failed ? ' g-trace-failed' : ''}`}
+      className={`g-trace-row${chosen ? ' g-selected' : ''}${active ? ' g-trace-active' : ''}${dim ? ' g-trace-dim' : ''}${failed ? ' g-trace-failed' : ''}`}
       style={own}
       onClick={() => select(node, true)}
     >

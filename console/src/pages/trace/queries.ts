@@ -4,6 +4,7 @@ import { events, releases, traces } from '@/api/clients'
 import type { QueryEventsResponse } from '@/api/gen/gantry/v1/event_pb'
 import { key } from '@/api/keys'
 import { belongsTo, inForce } from './inForce'
+import { rest } from './resting'
 
 export function useTrace(namespace: string, id: string) {
   return useQuery({
@@ -50,11 +51,22 @@ export function useChangesBefore(namespace: string, before: Before, from: number
   })
 }
 
+/** Who walks through spans with a key held down does not look at each: the question is given up before it is asked. */
+const pause = (milliseconds: number, signal: AbortSignal) =>
+  new Promise<void>((resolve, reject) => {
+    const waiting = setTimeout(resolve, milliseconds)
+    signal.addEventListener('abort', () => {
+      clearTimeout(waiting)
+      reject(new DOMException('given up', 'AbortError'))
+    })
+  })
+
 /** The configuration of a service as it was at a moment. */
 export function useConfigurationAt(namespace: string, service: string, at: number) {
   return useQuery({
     queryKey: key('documents', namespace, 'at', service, at),
     queryFn: async ({ signal }) => {
+      await pause(rest, signal)
       const found = await releases.list({ namespace, kind: 'Config', search: service, pageSize: 100 }, { signal })
       const own = found.documents.filter((document) => belongsTo(document.ref?.name ?? '', service)).slice(0, 8)
       return Promise.all(

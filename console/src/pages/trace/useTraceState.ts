@@ -1,7 +1,7 @@
 import { useCallback, useMemo, useState } from 'react'
-import { useSearchParams } from 'react-router'
 import { ancestors } from './rows'
 import type { Node, Trace } from './model'
+import { useRestingQuery } from './useRestingQuery'
 import { parseView, viewWord, type View } from './view'
 
 export const filters = ['all', 'matches', 'failed', 'path'] as const
@@ -9,23 +9,8 @@ export type Filter = (typeof filters)[number]
 
 /** What is chosen, searched and in sight: in the query string, so that a link shows the same. What is folded is of the moment. */
 export function useTraceState(trace: Trace) {
-  const [search, setSearch] = useSearchParams()
+  const [search, put] = useRestingQuery()
   const [collapsed, setCollapsed] = useState<ReadonlySet<string>>(new Set<string>())
-  const put = useCallback(
-    (changed: Record<string, string | undefined>) =>
-      setSearch(
-        (old) => {
-          const next = new URLSearchParams(old)
-          for (const [name, value] of Object.entries(changed)) {
-            if (value) next.set(name, value)
-            else next.delete(name)
-          }
-          return next
-        },
-        { replace: true },
-      ),
-    [setSearch],
-  )
   const spanId = search.get('span')
   const selected = useMemo(() => trace.nodes.find((node) => node.span.spanId === spanId), [trace, spanId])
   const fold = useCallback(
