@@ -3,6 +3,7 @@
 // between frames it tells the processor's time a frame, which says more on a busy machine: of the page's thread, and of all that Chromium needs to draw.
 import { chromium } from 'playwright-core'
 import { createServer } from 'vite'
+import { frameCounter } from './frames.mjs'
 
 const [address = 'http://127.0.0.1:8848', query = '', picture = ''] = process.argv.slice(2)
 const vite = await createServer({
@@ -23,9 +24,7 @@ const page = await browser.newPage({ viewport: { width: 1280, height: 800 } })
 await page.route('**/gantry.v1.TopologyService/Topology', (route) =>
   route.fulfill({ contentType: 'application/json', body }),
 )
-const ears = await page.context().newCDPSession(page)
-const ofBrowser = await browser.newBrowserCDPSession()
-await ears.send('Performance.enable', { timeDomain: 'threadTicks' })
+const frames = await frameCounter(page)
 
 const began = Date.now()
 await page.goto(`${address}/console/default/map?${query}`, { timeout: 120_000 })
@@ -33,55 +32,9 @@ await page.waitForSelector('.react-flow__node', { timeout: 120_000 })
 console.log(`places after ${Date.now() - began} ms`)
 await page.waitForTimeout(4000)
 
-// Run in the page: they are text, for what they name is not of Node.
-const startCounting = `
-  window.frameTimes = []
-  window.counting = true
-  requestAnimationFrame(function tick(now) {
-    window.frameTimes.push(now)
-    if (window.counting) requestAnimationFrame(tick)
-  })
-  undefined`
-const stopCounting = '(window.counting = false, window.frameTimes)'
+// Run in the page: it is text, for what it names is not of Node.
 const drawn =
   "document.querySelectorAll('.react-flow__node').length + ' nodes, ' + document.querySelectorAll('*').length + ' elements in all'"
-
-/** Seconds of the processor since the beginning, by what for. */
-async function used() {
-  const { metrics } = await ears.send('Performance.getMetrics')
-  const { processInfo } = await ofBrowser.send('SystemInfo.getProcessInfo')
-  const times = new Map(metrics.map(({ name, value }) => [name, value]))
-  return {
-    page: times.get('TaskDuration') ?? 0,
-    script: times.get('ScriptDuration') ?? 0,
-    style: times.get('RecalcStyleDuration') ?? 0,
-    layout: times.get('LayoutDuration') ?? 0,
-    all: processInfo.reduce((sum, { cpuTime }) => sum + cpuTime, 0),
-  }
-}
-
-/**
- * The times between frames while something goes on, and what they cost.
- * @param {string} what
- * @param {() => Promise<void>} act
- */
-async function frames(what, act) {
-  await page.evaluate(startCounting)
-  const before = await used()
-  await act()
-  const after = await used()
-  /** @type {number[]} */
-  const times = await page.evaluate(stopCounting)
-  const gaps = times.slice(1).map((at, i) => at - (times[i] ?? at))
-  gaps.sort((a, b) => a - b)
-  const at = (/** @type {number} */ q) => (gaps[Math.min(gaps.length - 1, Math.floor(q * gaps.length))] ?? 0).toFixed(1)
-  const each = (/** @type {keyof typeof before} */ name) =>
-    `${name} ${(((after[name] - before[name]) * 1000) / Math.max(1, gaps.length)).toFixed(1)}`
-  console.log(
-    `${what}: ${gaps.length} frames, p50 ${at(0.5)} ms, p95 ${at(0.95)} ms, longest ${at(1)} ms; ` +
-      `processor's ms a frame: ${each('page')} (${each('script')}, ${each('style')}, ${each('layout')}), ${each('all')}`,
-  )
-}
 
 const box = await page.locator('.g-map').boundingBox()
 if (!box) throw new Error('the map is not shown')

@@ -166,7 +166,7 @@ async function look(server) {
     await reactions(page, 'folding the root', [() => fold.click()])
     await reactions(page, 'unfolding it', [() => fold.click()])
     await page.keyboard.press('/')
-    const words = [...'service-7 step/12'].map((key) => press(key === ' ' ? 'Space' : key))
+    const words = [...'service-7 step'].map((key) => press(key === ' ' ? 'Space' : key))
     await reactions(page, 'the first letter of a search', words.slice(0, 1))
     await reactions(page, 'a further letter', words.slice(1))
     await reactions(page, 'the next match', Array(5).fill(press('Enter')))

@@ -1,5 +1,5 @@
 import { Segmented, Tag } from 'antd'
-import { useState } from 'react'
+import { memo, useState } from 'react'
 import type { Change } from '@/api/gen/gantry/v1/event_pb'
 import { useMessages } from '@/app/i18n'
 import { PageLink } from '@/app/PageLink'
@@ -16,7 +16,7 @@ import { spans, useChangesBefore, type Before } from './queries'
 const most = 100
 
 /** What somebody changed shortly before: the first suspects. Those about services of the trace come first. */
-export function ChangesPanel({ namespace, trace }: { namespace: string; trace: Trace }) {
+export const ChangesPanel = memo(function ChangesPanel({ namespace, trace }: { namespace: string; trace: Trace }) {
   const t = useMessages(texts)
   const [before, setBefore] = useState<Before>('30m')
   const changes = useChangesBefore(namespace, before, trace.epoch, trace.epoch + trace.duration)
@@ -64,7 +64,7 @@ export function ChangesPanel({ namespace, trace }: { namespace: string; trace: T
       </Answer>
     </Panel>
   )
-}
+})
 
 function concerns(change: Change, services: readonly string[]): boolean {
   if (change.service) return services.includes(change.service)

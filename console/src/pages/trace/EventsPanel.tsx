@@ -1,6 +1,6 @@
-import type { UseQueryResult } from '@tanstack/react-query'
 import { Alert } from 'antd'
-import { EventOutcome, type BusinessEvent, type QueryEventsResponse } from '@/api/gen/gantry/v1/event_pb'
+import { memo } from 'react'
+import { EventOutcome, type BusinessEvent } from '@/api/gen/gantry/v1/event_pb'
 import { useMessages } from '@/app/i18n'
 import { PageLink } from '@/app/PageLink'
 import { paths, withQuery } from '@/app/paths'
@@ -12,21 +12,23 @@ import { StateTag } from '@/ui/StateTag'
 import { fieldText, stateOfEvent } from '../events/fields'
 import { texts } from './messages'
 import { offsetOf } from './model'
-import { lacking } from './queries'
+import { lacking, useTraceEvents } from './queries'
 
 /** What the trace was worth: the business events that were emitted within it. */
-export function EventsPanel({
+export const EventsPanel = memo(function EventsPanel({
   namespace,
-  events,
+  id,
   epoch,
   select,
 }: {
   namespace: string
-  events: UseQueryResult<QueryEventsResponse>
+  /** Of the trace. */
+  id: string
   epoch: number
   select: (spanId: string) => void
 }) {
   const t = useMessages(texts)
+  const events = useTraceEvents(namespace, id)
   return (
     <Panel title={t.businessEvents} className="g-panel-flush">
       <Answer query={events} count={2}>
@@ -60,7 +62,7 @@ export function EventsPanel({
       </Answer>
     </Panel>
   )
-}
+})
 
 export function EventItem({
   namespace,

@@ -1,15 +1,15 @@
-import { useEffect, useRef, useState, type PointerEvent } from 'react'
+import { memo, useEffect, useRef, useState, type PointerEvent } from 'react'
 import { useDark } from '@/app/Theme'
 import { useMessages } from '@/app/i18n'
 import type { Segment } from './criticalPath'
 import { texts } from './messages'
-import { isFailed, type Trace } from './model'
+import { isFailed, type Node, type Trace } from './model'
 import { placeOf, type View } from './view'
 
 const height = 56
 
 /** The whole trace at a glance; a part is chosen by drawing over it. */
-export function MiniMap({
+export const MiniMap = memo(function MiniMap({
   trace,
   segments,
   view,
@@ -30,7 +30,7 @@ export function MiniMap({
   useEffect(() => {
     const element = canvas.current!
     const paint = () => draw(element, trace, segments, colour)
-    paint()
+    // It tells the first size too.
     const observer = new ResizeObserver(paint)
     observer.observe(element)
     return () => observer.disconnect()
@@ -73,7 +73,7 @@ export function MiniMap({
       <span className="g-trace-shade" style={{ right: 0, width: `${100 - placeOf(shown.to, whole)}%` }} />
     </div>
   )
-}
+})
 
 function draw(
   canvas: HTMLCanvasElement,
@@ -93,10 +93,26 @@ function draw(
   const usable = height - 8
   const step = Math.min(6, usable / Math.max(1, trace.nodes.length))
   const thick = Math.max(1, step * 0.7)
-  for (const node of trace.nodes) {
-    context.fillStyle = isFailed(node.span) ? bad : colour(node.span.service)
-    context.fillRect(node.start * across, node.index * step + 1, Math.max(1, (node.end - node.start) * across), thick)
+  // Of thousands most lie upon others: what begins where another one began, and does not reach further, would not be told from it.
+  const columns = Math.ceil(width * devicePixelRatio) + 1
+  const reached = new Map<number, number>()
+  const put = (node: Node, tone: string) => {
+    const from = node.start * across
+    const top = node.index * step + 1
+    const long = Math.max(1, (node.end - node.start) * across)
+    const pixel = Math.floor(top * devicePixelRatio) * columns + Math.floor(from * devicePixelRatio)
+    if ((reached.get(pixel) ?? -1) >= from + long) return
+    reached.set(pixel, from + long)
+    context.fillStyle = tone
+    context.fillRect(from, top, long, thick)
   }
+  const failed: Node[] = []
+  for (const node of trace.nodes) {
+    if (isFailed(node.span)) failed.push(node)
+    else put(node, colour(node.span.service))
+  }
+  reached.clear()
+  for (const node of failed) put(node, bad)
   context.fillStyle = style.getPropertyValue('--g-text')
   for (const { from, to } of segments)
     context.fillRect(from * across, height - 4, Math.max(0.5, (to - from) * across - 0.5), 2)

@@ -1,4 +1,4 @@
-import { useMemo } from 'react'
+import { memo, useMemo } from 'react'
 import { useMessages } from '@/app/i18n'
 import { seconds, share } from '@/ui/format'
 import { Panel } from '@/ui/Page'
@@ -9,7 +9,7 @@ import type { Node } from './model'
 const most = 6
 
 /** Where the time went: the services of the critical path as one bar, and its operations by their time. */
-export function PathPanel({
+export const PathPanel = memo(function PathPanel({
   segments,
   colour,
   select,
@@ -60,4 +60,4 @@ export function PathPanel({
       </ul>
     </Panel>
   )
-}
+})

@@ -1,6 +1,6 @@
 import { CloseOutlined, SearchOutlined } from '@ant-design/icons'
-import { Button, Collapse, Tooltip } from 'antd'
-import type { ReactNode } from 'react'
+import { Button, Collapse } from 'antd'
+import { memo, type ReactNode } from 'react'
 import { Link } from 'react-router'
 import type { BusinessEvent } from '@/api/gen/gantry/v1/event_pb'
 import type { SpanAttribute } from '@/api/gen/gantry/v1/trace_pb'
@@ -29,7 +29,16 @@ interface Props {
   go: (node: Node) => void
 }
 
-export function SpanDetail({ namespace, node, epoch, onPath, events, colour, close, go }: Props) {
+export const SpanDetail = memo(function SpanDetail({
+  namespace,
+  node,
+  epoch,
+  onPath,
+  events,
+  colour,
+  close,
+  go,
+}: Props) {
   const t = useMessages(texts)
   const { span } = node
   const at = new Date(epoch + node.start)
@@ -171,7 +180,7 @@ export function SpanDetail({ namespace, node, epoch, onPath, events, colour, clo
       )}
     </aside>
   )
-}
+})
 
 function Fact({ name, children }: { name: string; children: ReactNode }) {
   return (
@@ -225,19 +234,18 @@ function Attributes({ namespace, attributes }: { namespace: string; attributes: 
                 <td className="g-break">
                   {attribute.value.case === 'json' ? <pre className="g-pre">{pretty(text)}</pre> : text}
                   {text !== '' && text.length <= 200 && attribute.value.case !== 'json' && (
-                    <Tooltip title={label}>
-                      <Link
-                        className="g-trace-like-this"
-                        aria-label={label}
-                        to={withQuery(paths.traces(namespace), {
-                          attr: `${attribute.key}=${text}`,
-                          from: '-7d',
-                          to: 'now',
-                        })}
-                      >
-                        <SearchOutlined />
-                      </Link>
-                    </Tooltip>
+                    <Link
+                      className="g-trace-like-this"
+                      aria-label={label}
+                      title={label}
+                      to={withQuery(paths.traces(namespace), {
+                        attr: `${attribute.key}=${text}`,
+                        from: '-7d',
+                        to: 'now',
+                      })}
+                    >
+                      <SearchOutlined />
+                    </Link>
                   )}
                 </td>
               </tr>

@@ -8,31 +8,33 @@ import {
   UpOutlined,
 } from '@ant-design/icons'
 import { Button, Input, Segmented, Switch, Tooltip, type InputRef } from 'antd'
-import type { Ref } from 'react'
+import { memo, type Ref } from 'react'
 import { useMessages } from '@/app/i18n'
 import { clear } from '@/ui/clear'
 import { texts } from './messages'
 import type { Node, Trace } from './model'
-import { filters, type Filter, type TraceState } from './useTraceState'
+import { filters, type Filter, type Shown } from './useTraceState'
 import { zoom } from './view'
 
-export function Toolbar({
+export const Toolbar = memo(function Toolbar({
   trace,
   state,
   matches,
+  at,
   go,
   clocksDiffer,
   inputRef,
 }: {
   trace: Trace
-  state: TraceState
+  state: Shown
   matches: readonly Node[]
+  /** Which of them is chosen; -1 for none. */
+  at: number
   go: (node: Node) => void
   clocksDiffer: boolean
   inputRef: Ref<InputRef>
 }) {
   const t = useMessages(texts)
-  const at = state.selected ? matches.indexOf(state.selected) : -1
   const turn = (by: number) => {
     const next = matches[at < 0 ? (by > 0 ? 0 : matches.length - 1) : (at + by + matches.length) % matches.length]
     if (next) go(next)
@@ -129,4 +131,4 @@ export function Toolbar({
       )}
     </div>
   )
-}
+})

@@ -1,5 +1,5 @@
 import type { InputRef } from 'antd'
-import { useCallback, useMemo, useRef } from 'react'
+import { memo, useCallback, useDeferredValue, useEffect, useMemo, useRef } from 'react'
 import type { BusinessEvent } from '@/api/gen/gantry/v1/event_pb'
 import type { Span } from '@/api/gen/gantry/v1/trace_pb'
 import { useMessages } from '@/app/i18n'
@@ -15,13 +15,15 @@ import { MiniMap } from './MiniMap'
 import { buildTrace, isFailed, type Node, type Trace } from './model'
 import { PathPanel } from './PathPanel'
 import { useTraceEvents } from './queries'
-import { search, visibleRows } from './rows'
+import { prepare, search, visibleRows } from './rows'
 import { SpanDetail } from './SpanDetail'
 import { Toolbar } from './Toolbar'
-import { useTraceState, type TraceState } from './useTraceState'
+import { useTraceState, type Shown } from './useTraceState'
 import { Waterfall, type WaterfallHandle } from './Waterfall'
 
-export function TraceView({
+const noEvents: readonly BusinessEvent[] = []
+
+export const TraceView = memo(function TraceView({
   namespace,
   id,
   spans,
@@ -34,33 +36,48 @@ export function TraceView({
   outline: Trace
 }) {
   const t = useMessages(texts)
-  const events = useTraceEvents(namespace, id)
+  const events = useTraceEvents(namespace, id).data?.events
   const state = useTraceState(outline)
-  const raw = useMemo(() => (state.rawClocks ? buildTrace(spans, false) : undefined), [spans, state.rawClocks])
+  const { select, show, shown, collapsed } = state
+  const raw = useMemo(() => (shown.rawClocks ? buildTrace(spans, false) : undefined), [spans, shown.rawClocks])
   const trace = raw ?? outline
   // The chosen one is of the tree that is shown.
-  const selected = state.selected && trace.nodes.find((node) => node.span.spanId === state.selected!.span.spanId)
+  const selected = useMemo(
+    () => state.selected && trace.nodes.find((node) => node.span.spanId === state.selected!.span.spanId),
+    [trace, state.selected],
+  )
+  // All about a span follows the row: who holds a key down sees the rows go by.
+  const opened = useDeferredValue(selected)
   const dark = useDark()
   const colour = useMemo(() => colourOf(outline.services, dark), [outline, dark])
   const segments = useMemo(() => (trace.root ? criticalPath(trace.root) : []), [trace])
   const path = useMemo(() => byNode(segments), [segments])
-  const { matches, rows } = useRows(trace, state, path)
-  const eventsBySpan = useMemo(() => bySpan(events.data?.events ?? []), [events.data])
+  const { matches, rows, matched } = useRows(trace, shown, collapsed, path)
+  const eventsBySpan = useMemo(() => bySpan(events ?? noEvents), [events])
   const box = useRef<InputRef>(null)
   const waterfall = useRef<WaterfallHandle>(null)
-  const { select: put, show } = state
-  const select = useCallback((node: Node | undefined) => put(node), [put])
   const go = useCallback(
     (node: Node) => {
       show(node)
-      put(node)
+      select(node)
     },
-    [show, put],
+    [show, select],
+  )
+  const close = useCallback(() => {
+    select(undefined)
+    waterfall.current?.focus()
+  }, [select])
+  const goTo = useCallback(
+    (spanId: string) => {
+      const node = trace.nodes.find((one) => one.span.spanId === spanId)
+      if (node) go(node)
+    },
+    [trace, go],
   )
   return (
     <>
       <PathPanel segments={segments} colour={colour} select={go} />
-      <div className={`g-trace-split${selected ? ' g-trace-open' : ''}`}>
+      <div className={`g-trace-split${opened ? ' g-trace-open' : ''}`}>
         <Panel
           title={t.waterfall}
           className="g-panel-flush"
@@ -68,24 +85,25 @@ export function TraceView({
         >
           <Toolbar
             trace={trace}
-            state={{ ...state, selected }}
+            state={shown}
             matches={matches}
+            at={selected ? matches.indexOf(selected) : -1}
             go={go}
             clocksDiffer={outline.shifted}
             inputRef={box}
           />
-          <MiniMap trace={trace} segments={segments} view={state.view} colour={colour} setView={state.setView} />
+          <MiniMap trace={trace} segments={segments} view={shown.view} colour={colour} setView={shown.setView} />
           {rows.length === 0 ? (
             <Empty title={t.noRows} />
           ) : (
             <Waterfall
               trace={trace}
               rows={rows}
-              collapsed={state.collapsed}
+              collapsed={collapsed}
               fold={state.fold}
-              view={state.view}
+              view={shown.view}
               path={path}
-              matched={state.typed && state.filter === 'all' ? new Set(matches) : undefined}
+              matched={matched}
               eventsBySpan={eventsBySpan}
               colour={colour}
               selected={selected}
@@ -98,40 +116,36 @@ export function TraceView({
             {t.keys}
           </p>
         </Panel>
-        {selected && (
+        {opened && (
           <SpanDetail
             namespace={namespace}
-            node={selected}
+            node={opened}
             epoch={trace.epoch}
-            onPath={(path.get(selected) ?? []).reduce((sum, { from, to }) => sum + to - from, 0)}
-            events={eventsBySpan.get(selected.span.spanId) ?? []}
-            colour={colour(selected.span.service)}
-            close={() => {
-              select(undefined)
-              waterfall.current?.focus()
-            }}
+            onPath={(path.get(opened) ?? []).reduce((sum, { from, to }) => sum + to - from, 0)}
+            events={eventsBySpan.get(opened.span.spanId) ?? noEvents}
+            colour={colour(opened.span.service)}
+            close={close}
             go={go}
           />
         )}
       </div>
       <div className="g-columns">
-        <EventsPanel
-          namespace={namespace}
-          events={events}
-          epoch={trace.epoch}
-          select={(spanId) => {
-            const node = trace.nodes.find((one) => one.span.spanId === spanId)
-            if (node) go(node)
-          }}
-        />
+        <EventsPanel namespace={namespace} id={id} epoch={trace.epoch} select={goTo} />
         <ChangesPanel namespace={namespace} trace={outline} />
       </div>
     </>
   )
-}
+})
 
-function useRows(trace: Trace, state: TraceState, path: ReadonlyMap<Node, unknown>) {
-  const { typed, filter, collapsed } = state
+function useRows(
+  trace: Trace,
+  { typed: now, filter }: Shown,
+  collapsed: ReadonlySet<string>,
+  path: ReadonlyMap<Node, unknown>,
+) {
+  useEffect(() => prepare(trace), [trace])
+  // Letters show as they are typed, and what they find when there is time.
+  const typed = useDeferredValue(now)
   const matches = useMemo(() => search(trace, typed), [trace, typed])
   const rows = useMemo(() => {
     const chosen = {
@@ -142,7 +156,9 @@ function useRows(trace: Trace, state: TraceState, path: ReadonlyMap<Node, unknow
     }[filter]()
     return visibleRows(trace, collapsed, chosen)
   }, [trace, filter, typed, matches, collapsed, path])
-  return { matches, rows }
+  // Those that do not stand out.
+  const matched = useMemo(() => (typed && filter === 'all' ? new Set(matches) : undefined), [typed, filter, matches])
+  return { matches, rows, matched }
 }
 
 function byNode(segments: readonly Segment[]): Map<Node, Segment[]> {

@@ -1,4 +1,3 @@
-import { CaretDownOutlined, CaretRightOutlined, CloseCircleFilled } from '@ant-design/icons'
 import { defaultRangeExtractor, useVirtualizer, type Range } from '@tanstack/react-virtual'
 import {
   memo,
@@ -21,6 +20,8 @@ import { activeRow, placesOf, withActive, type Place } from './places'
 import { placeOf, ticks, type View } from './view'
 
 const rowHeight = 28
+/** More rows than are ever in the document: one that comes into sight takes the elements of one that left, which costs half of making new ones. */
+const slots = 64
 /** Of the axis, which stays above the rows. */
 const axisHeight = 24
 
@@ -58,7 +59,7 @@ export function Waterfall(props: WaterfallProps) {
     count: rows.length,
     getScrollElement: () => scroller.current,
     estimateSize: () => rowHeight,
-    overscan: 16,
+    overscan: 8,
     scrollPaddingEnd: axisHeight,
     rangeExtractor: useCallback((range: Range) => withActive(defaultRangeExtractor(range), at), [at]),
   })
@@ -85,7 +86,7 @@ export function Waterfall(props: WaterfallProps) {
           const node = rows[item.index]!
           return (
             <Row
-              key={node.index}
+              key={item.index === at ? 'active' : item.index % slots}
               node={node}
               {...places.get(node)!}
               active={node === active}
@@ -161,6 +162,23 @@ function Axis({ view }: { view: View }) {
   )
 }
 
+const cross = 'M6 0a6 6 0 1 0 0 12A6 6 0 0 0 6 0ZM4.1 3.1 6 5l1.9-1.9 1 1L7 6l1.9 1.9-1 1L6 7 4.1 8.9l-1-1L5 6 3.1 4.1Z'
+
+/** The library's signs look for styles and contexts each time that one is made; a row that is wheeled past has two of them. */
+const Sign = ({ path, className }: { path: string; className?: string }) => (
+  <svg
+    viewBox="0 0 12 12"
+    width="12"
+    height="12"
+    fill="currentColor"
+    fillRule="evenodd"
+    className={className}
+    aria-hidden
+  >
+    <path d={path} />
+  </svg>
+)
+
 interface RowProps extends Place {
   node: Node
   top: number
@@ -218,13 +236,13 @@ const Row = memo(function Row(props: RowProps) {
               fold(node, !closed)
             }}
           >
-            {closed ? <CaretRightOutlined /> : <CaretDownOutlined />}
+            <Sign path={closed ? 'M4 2 9 6 4 10Z' : 'M2 4 6 9 10 4Z'} />
           </button>
         )}
         {failed ? (
-          <CloseCircleFilled className="g-danger" />
+          <Sign path={cross} className="g-danger" />
         ) : (
-          closed && node.failedBelow && <CloseCircleFilled className="g-secondary" />
+          closed && node.failedBelow && <Sign path={cross} className="g-secondary" />
         )}
         <span className="g-cut" title={`${span.service} ${span.name}`}>
           <strong>{span.service}</strong> {span.name}

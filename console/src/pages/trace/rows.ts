@@ -53,6 +53,18 @@ export function search(trace: Trace, typed: string): Node[] {
   })
 }
 
+/** Gets the words of all spans ready while nobody waits, so that the first letter of a search does not have to. Answers how to end that. */
+export function prepare({ nodes }: Trace): () => void {
+  if (!('requestIdleCallback' in globalThis)) return () => {}
+  let next = 0
+  const work = (deadline: IdleDeadline) => {
+    while (next < nodes.length && deadline.timeRemaining() > 2) searchable(nodes[next++]!.span)
+    if (next < nodes.length) waiting = requestIdleCallback(work)
+  }
+  let waiting = requestIdleCallback(work)
+  return () => cancelIdleCallback(waiting)
+}
+
 const known = new WeakMap<Span, string>()
 
 function searchable(span: Span): string {

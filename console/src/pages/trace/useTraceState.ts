@@ -37,23 +37,25 @@ export function useTraceState(trace: Trace) {
   const whole = useMemo(() => ({ from: 0, to: Math.max(trace.duration, 1e-6) }), [trace])
   const word = search.get('view')
   const view = useMemo(() => parseView(word, trace.duration) ?? whole, [word, trace, whole])
+  const typed = search.get('q') ?? ''
+  const filter = filters.find((known) => known === search.get('show')) ?? 'all'
+  const rawClocks = search.get('clocks') === 'raw'
+  // One object for what does not change while somebody walks through the spans.
+  const shown = useMemo(
+    () => ({
+      ...{ typed, filter, view, rawClocks, setCollapsed },
+      zoomed: view !== whole,
+      setTyped: (q: string) => put({ q }),
+      setFilter: (filter: Filter) => put({ show: filter === 'all' ? undefined : filter }),
+      setView: (next: View | undefined) => put({ view: next && viewWord(next) }),
+      setRawClocks: (raw: boolean) => put({ clocks: raw ? 'raw' : undefined }),
+    }),
+    [typed, filter, view, whole, rawClocks, put],
+  )
   return {
-    selected,
+    ...{ selected, collapsed, fold, show, shown },
     select: useCallback((node: Node | undefined) => put({ span: node?.span.spanId }), [put]),
-    collapsed,
-    fold,
-    setCollapsed,
-    show,
-    typed: search.get('q') ?? '',
-    setTyped: useCallback((q: string) => put({ q }), [put]),
-    filter: filters.find((known) => known === search.get('show')) ?? 'all',
-    setFilter: useCallback((filter: Filter) => put({ show: filter === 'all' ? undefined : filter }), [put]),
-    view,
-    zoomed: view !== whole,
-    setView: useCallback((next: View | undefined) => put({ view: next && viewWord(next) }), [put]),
-    rawClocks: search.get('clocks') === 'raw',
-    setRawClocks: useCallback((raw: boolean) => put({ clocks: raw ? 'raw' : undefined }), [put]),
   }
 }
 
-export type TraceState = ReturnType<typeof useTraceState>
+export type Shown = ReturnType<typeof useTraceState>['shown']
