@@ -50,7 +50,12 @@ task(
       ...{ format: 'yaml', release: true, sensitive: true },
       content: Buffer.from(`webhook:\n  url: http://127.0.0.1:${port}/alerts\n`).toString('base64'),
     })
-    await server.publish('NotificationRoute', 'all', 'receivers: [desk]\ngroupWait: 0s\ngroupInterval: 5s\n', namespace)
+    await server.publish(
+      'NotificationRoute',
+      'all',
+      'receivers: [desk]\ngroupWait: 0s\ngroupInterval: 10s\n',
+      namespace,
+    )
     await page.getByRole('tab', { name: 'Now' }).click()
     await page.getByText('desk was not told by webhook').first().waitFor({ timeout: 60_000 })
     await page

@@ -29,7 +29,7 @@ export const texts = messages(
     silenced: 'silenced',
     silencedBy: (names: string) => `Silenced by ${names}`,
     inhibitedBy: (names: string) => `held back by ${names}`,
-    noRoute: 'no route',
+    noRoute: 'no route: nobody is told',
     noRouteWhy: 'No NotificationRoute takes this alert: nobody is told of it.',
     told: (names: string) => `told: ${names}`,
     silence: 'Silence',

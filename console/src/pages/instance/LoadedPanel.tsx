@@ -7,6 +7,7 @@ import { paths } from '@/app/paths'
 import { stateOfReport, type Loaded } from '@/pages/service/documents'
 import { Answer } from '@/ui/Answer'
 import { Empty } from '@/ui/Empty'
+import { Failure } from '@/ui/Failure'
 import { dateOf } from '@/ui/format'
 import { Panel } from '@/ui/Page'
 import { StateTag } from '@/ui/StateTag'
@@ -18,10 +19,13 @@ import { texts } from './messages'
 export function LoadedPanel({
   namespace,
   instance,
+  documents,
   loaded,
 }: {
   namespace: string
   instance: string
+  /** What the service reads, without which it is not known what was loaded. */
+  documents: UseQueryResult<unknown>
   loaded: UseQueryResult<Loaded[]>
 }) {
   const t = useMessages(texts)
@@ -66,18 +70,22 @@ export function LoadedPanel({
   )
   return (
     <Panel title={t.loaded} className="g-panel-flush">
-      <Answer query={loaded} count={2}>
-        {(all) => (
-          <VirtualTable
-            label={t.loaded}
-            rows={all.flatMap((one) => one.reports.filter((report) => report.subject?.instanceId === instance))}
-            columns={columns}
-            rowKey={({ ref }) => `${ref?.kind}/${ref?.name}`}
-            height="240px"
-            empty={<Empty title={t.nothingLoaded}>{t.nothingLoadedText}</Empty>}
-          />
-        )}
-      </Answer>
+      {documents.error && !loaded.data ? (
+        <Failure error={documents.error} retry={() => void documents.refetch()} />
+      ) : (
+        <Answer query={loaded} count={2}>
+          {(all) => (
+            <VirtualTable
+              label={t.loaded}
+              rows={all.flatMap((one) => one.reports.filter((report) => report.subject?.instanceId === instance))}
+              columns={columns}
+              rowKey={({ ref }) => `${ref?.kind}/${ref?.name}`}
+              height="240px"
+              empty={<Empty title={t.nothingLoaded}>{t.nothingLoadedText}</Empty>}
+            />
+          )}
+        </Answer>
+      )}
     </Panel>
   )
 }

@@ -84,7 +84,7 @@ function InstancePage({ of, id }: { of: ServiceName; id: string }) {
       <div className="g-instance">
         {instance && <FactsPanel instance={instance} figure={figure} />}
         <div className="g-instance-stack">
-          <LoadedPanel namespace={namespace} instance={id} loaded={loaded} />
+          <LoadedPanel namespace={namespace} instance={id} documents={found} loaded={loaded} />
           {instance && <ChecksPanel instance={instance} />}
           {instance && (
             <div className="g-instance-halves">

@@ -6,6 +6,7 @@ import { useMessages } from '@/app/i18n'
 import { PageLink } from '@/app/PageLink'
 import { paths } from '@/app/paths'
 import { Answer } from '@/ui/Answer'
+import { Empty } from '@/ui/Empty'
 import { errorShare } from '@/ui/Figure'
 import { duration, rate, share } from '@/ui/format'
 import { Panel } from '@/ui/Page'
@@ -68,8 +69,10 @@ export function AttentionPanel({
   return (
     <Panel title={t.attention} className="g-panel-flush" extra={<span className="g-secondary">{t.recent}</span>}>
       <Answer query={services} count={3}>
-        {() =>
-          rows.length === 0 ? (
+        {(all) =>
+          all.length === 0 ? (
+            <Empty title={t.noServicesYet}>{t.noServicesText}</Empty>
+          ) : rows.length === 0 ? (
             <p className="g-overview-well">
               <StateTag state="healthy">{t.attentionNone}</StateTag>
             </p>

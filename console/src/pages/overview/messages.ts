@@ -12,6 +12,8 @@ export const texts = messages(
     notWell: (degraded: number, unavailable: number) =>
       [degraded && `${degraded} degraded`, unavailable && `${unavailable} unavailable`].filter(Boolean).join(', '),
     noServices: 'none registered',
+    noServicesYet: 'No services yet',
+    noServicesText: 'A service shows up here as soon as its first instance registers.',
     instanceStates: (parts: { up: number; starting: number; draining: number; lost: number; down: number }) =>
       [
         `${parts.up} up`,
@@ -60,6 +62,8 @@ export const texts = messages(
     notWell: (degraded, unavailable) =>
       [degraded && `${degraded} 个部分可用`, unavailable && `${unavailable} 个不可用`].filter(Boolean).join('，'),
     noServices: '尚无注册',
+    noServicesYet: '还没有服务',
+    noServicesText: '第一个实例注册后，服务就会出现在这里。',
     instanceStates: (parts) =>
       [
         `${parts.up} 正常`,

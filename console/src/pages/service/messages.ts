@@ -17,7 +17,8 @@ export const texts = messages(
     protectedText:
       'Many instances were lost at once. They are kept, as it is likelier that the network broke than that all of them died; callers use them when no other is left.',
     notRegistered: 'not registered',
-    takeTraffic: (available: number, all: number) => `${available} of ${plural(all, 'instance')} take traffic`,
+    takeTraffic: (available: number, all: number) =>
+      `${available} of ${plural(all, 'instance takes', 'instances take')} traffic`,
     stale: 'The cluster has no quorum: what you see of instances may be behind.',
     followers: {
       title: 'Who follows it',

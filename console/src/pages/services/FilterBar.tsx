@@ -10,7 +10,16 @@ import { choicesOf, conditions, filterNames, isFiltered, type FilterName, type F
 const states = ['healthy', 'degraded', 'unavailable', 'empty', 'signals', ...conditions] as const
 
 /** Search and filters; they live in the address. */
-export function FilterBar({ rows, filters, shown }: { rows: readonly ServiceRow[]; filters: Filters; shown: number }) {
+export function FilterBar({
+  rows,
+  filters,
+  shown,
+}: {
+  rows: readonly ServiceRow[]
+  filters: Filters
+  /** How many the filters leave; undefined while that is not known. */
+  shown: number | undefined
+}) {
   const t = useMessages(texts)
   const [, setSearch] = useSearchParams()
   const set = (name: string, values: readonly string[]) =>
@@ -66,7 +75,7 @@ export function FilterBar({ rows, filters, shown }: { rows: readonly ServiceRow[
         </Button>
       )}
       <span className="g-secondary g-num g-services-count" role="status">
-        {t.shown(shown, rows.length)}
+        {shown !== undefined && t.shown(shown, rows.length)}
       </span>
     </div>
   )

@@ -82,7 +82,7 @@ export default function Services() {
         },
       }}
     >
-      <FilterBar rows={rows} filters={filters} shown={shown.length} />
+      <FilterBar rows={rows} filters={filters} shown={services.data && shown.length} />
       <section className="g-panel g-panel-flush" aria-label={t.title}>
         <div className="g-panel-body">
           {services.data && instances.error && <Failure error={instances.error} compact />}

@@ -65,7 +65,8 @@ export function OperateDialog({ asked, whole, onClose }: { asked: Asked; whole: 
   const chosen = useMemo(() => new Set(targets.map((target) => target.id)), [targets])
   const result = useMemo(() => effect(whole.all, chosen, act, weight), [whole.all, chosen, act, weight])
   const nobody = result.before > 0 && result.after === 0
-  const undoable = !(act === 'drain' && deregister)
+  const away = act === 'drain' && deregister
+  const undoable = !away
   // What cannot be undone, or takes a whole service down, wants more than a click.
   const wanted = nobody || !undoable ? whole.service : undefined
   const blocked = incomplete || (wanted !== undefined && typed !== wanted)
@@ -113,8 +114,9 @@ export function OperateDialog({ asked, whole, onClose }: { asked: Asked; whole: 
     const clean = answers.every((answer) => answer.state === 'done' && !late(answer))
     setFinished(true)
     if (closed.current || clean) {
-      const told = `${t.done[act](of)}${summary(answers)}`
+      const told = `${t.done[away ? 'away' : act](of)}${summary(answers)}`
       if (undoable) undo(told, opposite(begun, failedOf(answers)))
+      else void message.success(told)
       onClose()
     }
   }
@@ -181,7 +183,7 @@ export function OperateDialog({ asked, whole, onClose }: { asked: Asked; whole: 
         />
       ) : (
         <Form layout="vertical" requiredMark={false} className="g-operate" onFinish={() => !blocked && void run()}>
-          <p>{t.what[act]}</p>
+          <p>{t.what[away ? 'away' : act]}</p>
           {targets.length > 1 && (
             <p className="g-secondary g-break g-operate-ids">{targets.map((target) => target.id).join(', ')}</p>
           )}
@@ -232,7 +234,7 @@ export function OperateDialog({ asked, whole, onClose }: { asked: Asked; whole: 
           <Alert
             type={nobody ? 'error' : 'info'}
             showIcon
-            title={`${nobody ? t.nobody(whole.service) : t.effect(result.before, result.after, whole.all.length)} ${undoable ? common.undoable : common.final}`}
+            title={`${nobody ? t.nobody(whole.service) : t.effect(result.before, result.after, whole.all.length - (away ? targets.length : 0))} ${undoable ? common.undoable : common.final}`}
           />
           <ByCommand same={targets.map((target) => sameAs(ref, target, act, { weight, wait, deregister, why }))} />
           {wanted && (

@@ -18,6 +18,7 @@ export const texts = messages(
     what: {
       drain:
         'It finishes the calls that it has and gets no new ones. Every caller that holds the service is told and acknowledges. It stays draining until it is reset or set up, even when it restarts under the same id.',
+      away: 'It finishes the calls that it has and gets no new ones. Every caller that holds the service is told and acknowledges; then it is removed. What registers under this id again takes traffic.',
       up: 'It takes traffic, whatever it says of itself, as long as it is healthy.',
       down: 'It takes no traffic from this moment. Nobody is waited for: calls that are on their way to it may fail. To take it out gently, drain it.',
       weight: 'Its share of traffic against its siblings. 0 gives it none; 1 is the default.',
@@ -26,8 +27,8 @@ export const texts = messages(
     },
     effect: (now: number, then: number, all: number) =>
       now === then
-        ? `${then} of ${plural(all, 'instance')} take traffic, as now.`
-        : `${then} of ${plural(all, 'instance')} take traffic afterwards; now it is ${now}.`,
+        ? `${then} of ${plural(all, 'instance takes', 'instances take')} traffic, as now.`
+        : `${then} of ${plural(all, 'instance takes', 'instances take')} traffic afterwards; now it is ${now}.`,
     nobody: (service: string) => `No instance of ${service} takes traffic afterwards: every call to it fails.`,
     wait: 'Wait for callers, at most',
     seconds: 's',
@@ -52,6 +53,7 @@ export const texts = messages(
     close: 'Close',
     done: {
       drain: (of: string) => `${of} drained`,
+      away: (of: string) => `${of} drained and removed`,
       up: (of: string) => `${of} set up`,
       down: (of: string) => `${of} set down`,
       weight: (of: string) => `Weight of ${of} set`,
@@ -78,6 +80,7 @@ export const texts = messages(
     what: {
       drain:
         '它会处理完已有的调用，不再接收新的调用。持有该服务的每个调用方都会收到通知并确认。在重置或设为上线之前一直保持排空，即使以相同 ID 重启也是如此。',
+      away: '它会完成已有的调用，不再接收新的调用。持有该服务的调用方都会收到通知并确认；之后它将被移除。以此 ID 重新注册的实例会正常接收流量。',
       up: '只要健康，它就接收流量，无论它自己怎么说。',
       down: '从此刻起它不再接收流量。不等待任何人：正在途中的调用可能失败。若要平稳下线，请使用排空。',
       weight: '相对于同服务其他实例的流量份额。0 表示没有流量；默认为 1。',
@@ -109,6 +112,7 @@ export const texts = messages(
     close: '关闭',
     done: {
       drain: (of) => `已排空 ${of}`,
+      away: (of) => `已排空并移除 ${of}`,
       up: (of) => `已将 ${of} 设为上线`,
       down: (of) => `已将 ${of} 设为下线`,
       weight: (of) => `已设置 ${of} 的权重`,
