@@ -3,7 +3,9 @@ import react from '@vitejs/plugin-react'
 import { defineConfig } from 'vitest/config'
 import { antdStyles } from './scripts/antd.mjs'
 import { firstPage } from './scripts/first-page.mjs'
+import { standIns } from './scripts/stand-ins.mjs'
 
+const root = fileURLToPath(new URL('./', import.meta.url))
 // The server that `npm run dev` talks to.
 const server = process.env['GANTRY_ADDRESS'] ?? 'http://127.0.0.1:8848'
 // changeOrigin stays off on purpose: the cookie counts only for what the browser says is of the same origin, and the host is part of that.
@@ -13,23 +15,17 @@ export default defineConfig({
   base: '/console/',
   plugins: [
     react(),
-    antdStyles(fileURLToPath(new URL('./src', import.meta.url))),
+    antdStyles(root + 'src'),
     firstPage('src/pages/overview/index.tsx'),
+    standIns(root, [
+      // Ant Design keeps the page behind a dialog in place by a style without nonce, which the policy refuses and the browser then complains of. app.css does it.
+      { find: /^\.\/useScrollLocker$/, by: 'src/ui/useScrollLocker.ts' },
+      // Icons say the name of their drawing to who cannot see them.
+      { find: /^\.\.\/components\/AntdIconLight$/, by: 'src/ui/Icon.tsx' },
+    ]),
   ],
   resolve: {
-    alias: [
-      { find: '@', replacement: fileURLToPath(new URL('./src', import.meta.url)) },
-      // Ant Design keeps the page behind a dialog in place by a style without nonce, which the policy refuses and the browser then complains of. app.css does it.
-      {
-        find: /^\.\/useScrollLocker$/,
-        replacement: fileURLToPath(new URL('./src/ui/useScrollLocker.ts', import.meta.url)),
-      },
-      // Icons say the name of their drawing to who cannot see them.
-      {
-        find: /^\.\.\/components\/AntdIconLight$/,
-        replacement: fileURLToPath(new URL('./src/ui/Icon.tsx', import.meta.url)),
-      },
-    ],
+    alias: [{ find: '@', replacement: root + 'src' }],
   },
   build: {
     outDir: '../internal/console/dist',

@@ -6,6 +6,7 @@ import { type Topic } from '@/api/keys'
 import type { LiveEvent, LiveHint } from '@/api/gen/gantry/v1/live_pb'
 import { Code, ConnectError } from '@connectrpc/connect'
 import { isSignedOut, tellSignedOut } from '@/api/transport'
+import { Refresh } from './refresh'
 
 // One stream a tab. It carries no state: it says what moved, and the queries of that topic are asked again. Without it nothing is fresh, which is said.
 
@@ -38,8 +39,6 @@ export function topicsOf(event: LiveEvent['event'], before: LiveHint | undefined
       if (h.changes !== before?.changes) moved.push('changes')
       return moved
     }
-    case 'tick':
-      return ['figures']
     default:
       return []
   }
@@ -57,11 +56,14 @@ export class Line {
   private wake: (() => void) | undefined
   private failures = 0
   private at: LiveHint | undefined
+  private readonly refresh: Refresh
 
   constructor(
     private readonly namespace: string,
     private readonly client: QueryClient,
-  ) {}
+  ) {
+    this.refresh = new Refresh(client, namespace)
+  }
 
   readonly get = () => this.current
   readonly subscribe = (listener: () => void) => {
@@ -148,8 +150,8 @@ export class Line {
     this.set({ state: 'live', heard: new Date() })
     const topics = topicsOf(event.event, this.at)
     if (event.event.case === 'hint') this.at = event.event.value
-    for (const topic of topics)
-      void this.client.invalidateQueries({ queryKey: [topic, this.namespace] }, { cancelRefetch: false })
+    if (event.event.case === 'tick') this.refresh.tick()
+    for (const topic of topics) this.refresh.moved(topic)
   }
 }
 
