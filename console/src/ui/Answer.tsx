@@ -1,7 +1,13 @@
-import type { UseQueryResult } from '@tanstack/react-query'
 import type { ReactNode } from 'react'
 import { Failure } from './Failure'
 import { Loading } from './Loading'
+
+/** What is needed of a query: of an infinite one too. */
+interface Query<T> {
+  data: T | undefined
+  error: Error | null
+  refetch: () => Promise<unknown>
+}
 
 /** What a query answered; bones before, and what went wrong beside what is known from earlier. */
 export function Answer<T>({
@@ -10,7 +16,7 @@ export function Answer<T>({
   count,
   children,
 }: {
-  query: UseQueryResult<T>
+  query: Query<T>
   shape?: 'rows' | 'chart' | 'cards'
   count?: number
   children: (data: T) => ReactNode

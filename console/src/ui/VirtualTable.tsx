@@ -2,6 +2,7 @@ import { useVirtualizer } from '@tanstack/react-virtual'
 import {
   memo,
   useCallback,
+  useEffect,
   useMemo,
   useRef,
   useState,
@@ -53,6 +54,9 @@ function tellCut(event: MouseEvent) {
   else cell.removeAttribute('title')
 }
 
+/** Rows before the last at which more are asked for. */
+const endNear = 20
+
 /**
  * A table that puts only the rows in sight into the document: 5,000 cost as much as 50. Every row has the same height; what does not fit is cut by an ellipsis.
  * Rows are reached by Tab and by the arrow keys, and opened by Enter.
@@ -63,6 +67,7 @@ export function VirtualTable<Row>({
   columns,
   rowKey,
   onOpen,
+  onEnd,
   selected,
   initialSort,
   rowHeight = 36,
@@ -74,6 +79,8 @@ export function VirtualTable<Row>({
   columns: readonly Column<Row>[]
   rowKey: (row: Row) => string
   onOpen?: (row: Row) => void
+  /** The last rows came near: more can be fetched. */
+  onEnd?: () => void
   selected?: string
   initialSort?: Sort
   rowHeight?: number
@@ -91,6 +98,10 @@ export function VirtualTable<Row>({
     estimateSize: () => rowHeight,
     overscan: 12,
   })
+  const near = (virtual.range?.endIndex ?? -1) >= shown.length - endNear
+  useEffect(() => {
+    if (near && shown.length > 0) onEnd?.()
+  }, [near, shown.length, onEnd])
   const grid = columns.map((c) => (typeof c.width === 'number' ? `${c.width}px` : `minmax(96px, ${c.width})`)).join(' ')
   const least = columns.reduce((sum, c) => sum + (typeof c.width === 'number' ? c.width : 96) + 8, 0) + 16
   const last = shown.length - 1

@@ -15,6 +15,7 @@ export function EventList({
   events,
   fresh,
   open,
+  onEnd,
   selected,
   empty,
 }: {
@@ -23,6 +24,7 @@ export function EventList({
   /** Those that came just now. */
   fresh?: ReadonlySet<string>
   open: (event: BusinessEvent) => void
+  onEnd?: () => void
   selected?: string
   empty: ReactNode
 }) {
@@ -74,6 +76,7 @@ export function EventList({
       columns={columns}
       rowKey={(event) => event.id}
       onOpen={open}
+      onEnd={onEnd}
       selected={selected}
       empty={empty}
     />

@@ -1,6 +1,6 @@
 import { ReloadOutlined } from '@ant-design/icons'
 import { Alert, Button, Switch } from 'antd'
-import { useCallback, useMemo } from 'react'
+import { useCallback, useMemo, type ReactNode } from 'react'
 import { useSearchParams } from 'react-router'
 import type { BusinessEvent } from '@/api/gen/gantry/v1/event_pb'
 import { useMessages } from '@/app/i18n'
@@ -10,13 +10,13 @@ import { Empty } from '@/ui/Empty'
 import { Page, Panel } from '@/ui/Page'
 import { TimeRangePicker } from '@/ui/TimeRangePicker'
 import { useTimeRange } from '@/ui/timeRange'
-import { lacking } from '../trace/queries'
 import { command, message, read, write, type Conditions } from './conditions'
 import { ConditionsBar } from './ConditionsBar'
 import { CountsPanel } from './CountsPanel'
 import { EventDetail } from './EventDetail'
 import { EventList } from './EventList'
 import { texts } from './messages'
+import { OlderEvents } from './OlderEvents'
 import { useCounts, useEvents, useTail, useTopics } from './queries'
 import { kept } from './tail'
 import { TopicsPanel } from './TopicsPanel'
@@ -46,21 +46,29 @@ export default function Events() {
   const list = useEvents(namespace, conditions, range, !following)
   const tail = useTail(namespace, conditions, following)
   const counts = useCounts(namespace, conditions, range)
-  const shown = following ? tail.data?.events : list.data?.events
+  const shown = following ? tail.data?.events : list.known?.events
   const services = useMemo(() => [...new Set((shown ?? []).map((event) => event.service))].sort(), [shown])
   const selected = search.get('event') ?? ''
   const open = useCallback((event: BusinessEvent) => put('event', event.id), [put])
   const span = range.span()
-  const table = (events: readonly BusinessEvent[], fresh?: ReadonlySet<string>) => (
+  const olderFailed = list.olderError !== null
+  // By scrolling; after a failure only when somebody says so.
+  const onEnd = useMemo(
+    () => (!following && list.hasOlder && !list.isFetching && !olderFailed ? list.older : undefined),
+    [following, list.hasOlder, list.isFetching, olderFailed, list.older],
+  )
+  const table = (events: readonly BusinessEvent[], fresh?: ReadonlySet<string>, foot?: ReactNode) => (
     <Panel title={t.list(events.length)} className="g-panel-flush">
       <EventList
         namespace={namespace}
         events={events}
         fresh={fresh}
         open={open}
+        onEnd={onEnd}
         selected={selected || undefined}
         empty={following ? <Empty title={t.noneYet} /> : <Empty title={t.none}>{t.noneHint}</Empty>}
       />
+      {foot}
     </Panel>
   )
   return (
@@ -116,18 +124,25 @@ export default function Events() {
           )}
         </Answer>
       ) : (
-        <Answer query={list}>
+        <Answer query={{ data: list.known, error: list.error, refetch: list.refetch }}>
           {(answer) => (
             <>
-              <Lacking {...lacking(answer)} />
-              {answer.truncated ? (
-                <Alert type="warning" showIcon role="status" title={t.truncated} />
-              ) : (
-                answer.events.length >= conditions.limit && (
-                  <Alert type="info" role="status" title={t.limited(answer.events.length)} />
-                )
+              <Lacking missing={answer.missing} partial={answer.partial} />
+              {answer.hole && <Alert type="warning" showIcon role="status" title={t.hole} />}
+              {table(
+                answer.events,
+                undefined,
+                answer.events.length > 0 || answer.downTo ? (
+                  <OlderEvents
+                    count={answer.events.length}
+                    downTo={answer.downTo}
+                    hasOlder={list.hasOlder}
+                    loading={list.isFetchingOlder}
+                    error={list.olderError}
+                    load={list.older}
+                  />
+                ) : undefined,
               )}
-              {table(answer.events)}
             </>
           )}
         </Answer>
