@@ -153,7 +153,12 @@ function Axis({ view }: { view: View }) {
       <span />
       <div className="g-trace-track">
         {ticks(view, 5).map((at) => (
-          <span key={at} className="g-num" style={{ left: `${placeOf(at, view)}%` }}>
+          <span
+            key={at}
+            // The last one stands before its line: behind it is no room.
+            className={`g-num${placeOf(at, view) > 92 ? ' g-trace-last' : ''}`}
+            style={{ left: `${placeOf(at, view)}%` }}
+          >
             {seconds(at / 1000)}
           </span>
         ))}
