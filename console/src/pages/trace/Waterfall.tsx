@@ -20,7 +20,7 @@ import { activeRow, placesOf, withActive, type Place } from './places'
 import { placeOf, ticks, type View } from './view'
 
 const rowHeight = 28
-/** More rows than are ever in the document: one that comes into sight takes the elements of one that left, which costs half of making new ones. */
+/** More rows than are ever in the document: one that comes into sight takes the elements of one that left. */
 const slots = 64
 /** Of the axis, which stays above the rows. */
 const axisHeight = 24
