@@ -24,8 +24,10 @@ const (
 	catchUpFor = 10 * time.Minute
 	// catchUpPause grows from the first to the second between two rounds.
 	catchUpPause, catchUpMostPause = time.Second, 30 * time.Second
-	// catchUpMost bounds what is taken from one node for a namespace: below the number of changes whose ids are remembered, so that the next node's are known.
+	// catchUpMost bounds what is taken from one node, the newest of it: fewer than the changes whose ids are remembered, so that those of the next node are known.
 	catchUpMost = 50_000
+	// catchUpAge bounds how far a node looks back that was away for long, or never there.
+	catchUpAge = 30 * 24 * time.Hour
 	// completeEvery is between two notes of how far the feed is complete.
 	completeEvery = time.Minute
 )
@@ -40,6 +42,8 @@ type catchUp struct {
 	// path is of a file whose time of change says up to when the feed is complete.
 	path string
 	log  *slog.Logger
+	// most is [catchUpMost]; tests take less.
+	most int
 	// lacking is told that changes were missed.
 	lacking chan struct{}
 	// behind counts the feeds that wait for the disk.
@@ -51,7 +55,7 @@ type catchUp struct {
 
 // newCatchUp looks how far the feed goes: before anything is written into it again.
 func (s *Server) newCatchUp(ctx context.Context) *catchUp {
-	c := &catchUp{room: s.events.room, path: filepath.Join(s.dataDir, "events", "changes-complete"), log: s.log.With("part", "events"), lacking: make(chan struct{}, 1),
+	c := &catchUp{room: s.events.room, path: filepath.Join(s.dataDir, "events", "changes-complete"), log: s.log.With("part", "events"), most: catchUpMost, lacking: make(chan struct{}, 1),
 		newest: map[string]time.Time{}}
 	c.namespaces = func() (all []string) {
 		for _, namespace := range s.instances.Namespaces() {
@@ -59,9 +63,10 @@ func (s *Server) newCatchUp(ctx context.Context) *catchUp {
 		}
 		return all
 	}
-	if s.peers != nil {
-		c.others = s.peers.ChangeFeeds
+	if s.peers == nil {
+		return c // nobody can be asked
 	}
+	c.others = s.peers.ChangeFeeds
 	if info, err := os.Stat(c.path); err == nil {
 		c.since = info.ModTime()
 		return c
@@ -165,37 +170,63 @@ func (c *catchUp) gather(ctx context.Context) {
 	}
 }
 
-// take writes what one node knows into the feed, oldest first.
+// missed is a change that another node tells.
+type missed struct {
+	namespace string
+	event     event.Event
+}
+
+// take writes what one node knows into the feed, the oldest first: who asks for the newest gets what was written last.
 func (c *catchUp) take(ctx context.Context, name string, feed peer.ChangeFeed) error {
+	var all []missed
+	dropped := 0
 	for _, namespace := range c.namespaces() {
-		q := event.Query{Namespace: namespace, Since: c.since, After: new(uint64), Limit: event.MaxLimit}
-		if q.Since.IsZero() {
-			q.Since = c.newest[namespace]
+		told, passed, err := c.read(ctx, feed, namespace)
+		if err != nil {
+			return err
 		}
-		if !q.Since.IsZero() {
-			q.Since = q.Since.Add(-catchUpBack)
-		}
-		for taken := 0; ; {
-			found, err := feed.Changes(ctx, q)
-			if err != nil {
-				return err
-			}
-			changes := make([]event.Event, 0, len(found.Events))
-			for i := range found.Events {
-				changes = append(changes, found.Events[i].Event)
-			}
-			if err := c.room.Record(ctx, namespace, changes); err != nil {
-				return err
-			}
-			if taken += len(changes); taken >= catchUpMost {
-				c.log.Warn("changes are missing in the feed: too many happened while this node was away", "namespace", namespace, "node", name, "taken", taken)
-				break
-			}
-			if len(changes) < q.Limit && !found.Truncated || found.Next <= *q.After {
-				break
-			}
-			*q.After = found.Next
+		all, dropped = append(all, told...), dropped+passed
+		slices.SortStableFunc(all, func(a, b missed) int { return a.event.Time.Compare(b.event.Time) })
+		if over := len(all) - c.most; over > 0 {
+			dropped += over
+			all = slices.Delete(all, 0, over)
 		}
 	}
-	return nil
+	if dropped > 0 {
+		c.log.Warn("changes are missing in the feed: too many happened while this node was away; the newest are there", "node", name, "there", len(all), "missing", dropped)
+	}
+	byNamespace := map[string][]event.Event{}
+	for _, one := range all {
+		byNamespace[one.namespace] = append(byNamespace[one.namespace], one.event)
+	}
+	return recordAll(ctx, c.room, byNamespace)
+}
+
+// read reads what a node tells of a namespace since the feed was complete; of very much, the newest, and how many it passed over.
+func (c *catchUp) read(ctx context.Context, feed peer.ChangeFeed, namespace string) (all []missed, passed int, err error) {
+	since := c.since
+	if since.IsZero() {
+		since = c.newest[namespace]
+	}
+	since = since.Add(-catchUpBack)
+	if longest := time.Now().Add(-catchUpAge); since.Before(longest) {
+		since = longest
+	}
+	q := event.Query{Namespace: namespace, Since: since, After: new(uint64), Limit: event.MaxLimit}
+	for {
+		found, err := feed.Changes(ctx, q)
+		if err != nil {
+			return nil, 0, err
+		}
+		for i := range found.Events {
+			all = append(all, missed{namespace, found.Events[i].Event})
+		}
+		if over := len(all) - c.most; over > c.most {
+			all, passed = slices.Delete(all, 0, over), passed+over
+		}
+		if len(found.Events) < q.Limit && !found.Truncated || found.Next <= *q.After {
+			return all, passed, nil
+		}
+		*q.After = found.Next
+	}
 }

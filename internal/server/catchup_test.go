@@ -15,6 +15,46 @@ import (
 	"github.com/gantry-platform/gantry/internal/signal/event"
 )
 
+// TestCatchUpTakesTheNewest has a node ask for more than it takes, in two namespaces: what it has then is the newest of both, in order, and a second node that tells the
+// same adds nothing.
+func TestCatchUpTakesTheNewest(t *testing.T) {
+	own := openRoom(t)
+	began := time.Now().Add(-time.Hour)
+	const most, each = 3000, 3700
+	tell := feedFunc(func(_ context.Context, q event.Query) (result event.Result, _ error) {
+		for i := *q.After; i < min(each, *q.After+event.MaxLimit); i++ {
+			result.Events = append(result.Events, event.Stored{Event: event.Event{ID: fmt.Sprint(i), Topic: "instance.registered", Time: began.Add(time.Duration(i) * time.Millisecond)}})
+		}
+		result.Next = *q.After + uint64(len(result.Events))
+		return result, nil
+	})
+	c := &catchUp{room: own, most: most, log: slog.New(slog.DiscardHandler), newest: map[string]time.Time{}, namespaces: func() []string { return []string{"default", "other"} },
+		others: func() map[string]peer.ChangeFeed { return map[string]peer.ChangeFeed{"n2": tell, "n3": tell} }}
+	c.gather(t.Context())
+	for _, namespace := range c.namespaces() {
+		after, want := uint64(0), each-most/2
+		for {
+			found, err := own.Changes(t.Context(), event.Query{Namespace: namespace, After: &after, Limit: event.MaxLimit})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range found.Events {
+				if found.Events[i].ID != fmt.Sprint(want) {
+					t.Fatalf("%s: change %s where %d comes", namespace, found.Events[i].ID, want)
+				}
+				want++
+			}
+			if len(found.Events) < event.MaxLimit && !found.Truncated {
+				break
+			}
+			after = found.Next
+		}
+		if want != each {
+			t.Errorf("%s: the newest is %d of %d", namespace, want, each)
+		}
+	}
+}
+
 // feedFunc is a feed of another node.
 type feedFunc func(context.Context, event.Query) (event.Result, error)
 
@@ -65,7 +105,7 @@ func TestCatchUp(t *testing.T) {
 		record(t, all, 0, 3500)
 		record(t, some, 3000, 4000)
 		tries := 0
-		c := &catchUp{room: own, path: filepath.Join(t.TempDir(), "complete"), log: slog.New(slog.DiscardHandler), lacking: make(chan struct{}, 1), newest: map[string]time.Time{"default": time.Now()},
+		c := &catchUp{room: own, path: filepath.Join(t.TempDir(), "complete"), most: catchUpMost, log: slog.New(slog.DiscardHandler), lacking: make(chan struct{}, 1), newest: map[string]time.Time{"default": time.Now()},
 			namespaces: func() []string { return []string{"default", "empty"} },
 			others: func() map[string]peer.ChangeFeed {
 				return map[string]peer.ChangeFeed{"all": all,

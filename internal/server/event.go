@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -279,7 +280,7 @@ func (s *Server) feedInstances(sequence uint64) {
 				byNamespace[namespace] = append(byNamespace[namespace], e)
 			}
 		}
-		err := s.recordAll(byNamespace)
+		err := recordAll(s.running, s.events.room, byNamespace)
 		if s.running.Err() == nil {
 			behind.say(err)
 		}
@@ -301,14 +302,13 @@ func (s *Server) feedInstances(sequence uint64) {
 	}
 }
 
-func (s *Server) recordAll(byNamespace map[string][]event.Event) error {
+// recordAll writes changes of several namespaces.
+func recordAll(ctx context.Context, room *event.Room, byNamespace map[string][]event.Event) error {
 	for namespace, changes := range byNamespace {
-		for len(changes) > 0 {
-			n := min(len(changes), event.MaxBatch)
-			if err := s.events.room.Record(s.running, namespace, changes[:n]); err != nil {
+		for batch := range slices.Chunk(changes, event.MaxBatch) {
+			if err := room.Record(ctx, namespace, batch); err != nil {
 				return err
 			}
-			changes = changes[n:]
 		}
 	}
 	return nil
