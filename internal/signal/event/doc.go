@@ -10,7 +10,8 @@
 // a double was seen, and the first double widens a field of integers; nothing else changes. The fields of a topic are bounded, and so are topics.
 //
 // Changes come from the nouns, which this package must not know: server translates them and calls [Room.Record]. Every node of a cluster sees every
-// change and keeps its own time line; a change has an id made of what it is, so that it is stored once a node and is the same on all of them.
+// change and keeps its own time line; a change has an id made of what it is, so that it is stored once a node and is the same on all of them. What a node
+// missed it asks of the others: server does that too.
 // Business events stay on the node that took them; the room answers for those, and package fanout for those of a whole cluster.
 //
 // # On disk
