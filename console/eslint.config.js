@@ -32,6 +32,12 @@ export default ts.config(
           message: markup,
         },
         { selector: "JSXAttribute[name.name='srcDoc']", message: markup },
+        {
+          selector:
+            'CallExpression[callee.name=/^use(Layout)?Effect$/] > ArrowFunctionExpression[expression=true][body.type!=/Function/]',
+          message:
+            'Give the effect braces. What it answers is called when it ends, and methods of the browser that answered nothing begin to answer promises, such as scrollIntoView.',
+        },
       ],
     },
   },

@@ -200,15 +200,23 @@ func (p *Process) Signal(signal syscall.Signal) { _ = p.command.Process.Signal(s
 // Wait returns when the program has ended.
 func (p *Process) Wait() { <-p.done }
 
-// FreeAddress is a loopback address that was free a moment ago.
+// given are the addresses that were handed out: the system may name one again before who got it listens there.
+var given sync.Map
+
+// FreeAddress is a loopback address that was free a moment ago, and that nobody else in this process was given.
 func FreeAddress(t testing.TB) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		address := listener.Addr().String()
+		listener.Close()
+		if _, twice := given.LoadOrStore(address, true); !twice {
+			return address
+		}
 	}
-	defer listener.Close()
-	return listener.Addr().String()
 }
 
 // Eventually asks again until there is no error, at most for a time.

@@ -59,7 +59,9 @@ export default function Palette({ close }: { close: () => void }) {
     })),
   ].filter((target) => isPage(target.to))
   const chosen = Math.min(at, targets.length - 1)
-  useEffect(() => list.current?.children[chosen]?.scrollIntoView({ block: 'nearest' }), [chosen])
+  useEffect(() => {
+    list.current?.children[chosen]?.scrollIntoView({ block: 'nearest' })
+  }, [chosen])
   const go = (target: Target | undefined) => {
     if (!target) return
     close()

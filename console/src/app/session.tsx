@@ -90,13 +90,11 @@ export function SessionGate({ children }: { children: ReactNode }) {
     refetchOnWindowFocus: ({ state }) => (state.data === null ? 'always' : false),
   })
   if (who.data && who.data !== last) setLast(who.data)
-  useEffect(
-    () =>
-      onSignedOut(() => {
-        if (client.getQueryData(sessionKey) !== null) client.setQueryData(sessionKey, null)
-      }),
-    [client],
-  )
+  useEffect(() => {
+    return onSignedOut(() => {
+      if (client.getQueryData(sessionKey) !== null) client.setQueryData(sessionKey, null)
+    })
+  }, [client])
   useReturn(who.data)
   const session = useMemo<Session | undefined>(() => {
     if (!last) return undefined

@@ -33,7 +33,9 @@ export default function ImportDialog({ namespace, close }: { namespace: string; 
     const controller = (ended.current = new AbortController())
     return () => controller.abort()
   }, [])
-  useEffect(() => folder.current?.setAttribute('webkitdirectory', ''), [])
+  useEffect(() => {
+    folder.current?.setAttribute('webkitdirectory', '')
+  }, [])
   const take = async (list: FileList | null) => {
     if (!list || list.length === 0) return
     const all = [...list]

@@ -143,7 +143,9 @@ function useRows(
   collapsed: ReadonlySet<string>,
   path: ReadonlyMap<Node, unknown>,
 ) {
-  useEffect(() => prepare(trace), [trace])
+  useEffect(() => {
+    prepare(trace)
+  }, [trace])
   // Letters show as they are typed, and what they find when there is time.
   const typed = useDeferredValue(now)
   const matches = useMemo(() => search(trace, typed), [trace, typed])

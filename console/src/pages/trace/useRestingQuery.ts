@@ -7,10 +7,9 @@ export function useRestingQuery(): [URLSearchParams, (changes: Changes) => void]
   const [search, setSearch] = useSearchParams()
   const address = search.toString()
   const [query] = useState(() => new RestingQuery(address))
-  useLayoutEffect(
-    () => query.moved(address, (changes) => setSearch((old) => merged(old.toString(), changes), { replace: true })),
-    [query, address, setSearch],
-  )
+  useLayoutEffect(() => {
+    query.moved(address, (changes) => setSearch((old) => merged(old.toString(), changes), { replace: true }))
+  }, [query, address, setSearch])
   useEffect(() => {
     // Without the router: it would begin a navigation, and the one that is under way would take its place. Who comes back finds the address as it is put here.
     const leave = () => {
