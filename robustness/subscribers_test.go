@@ -18,10 +18,7 @@ func TestSubscribersOfACluster(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
 	service := &gantryv1.ServiceRef{Service: "followed"}
-	if _, err := c.nodes[0].api.instances.Register(t.Context(), &gantryv1.RegisterRequest{Service: service,
-		Instance: &gantryv1.Instance{Id: "f1", Address: "10.0.0.1", Port: 80, Persistent: true}}); err != nil {
-		t.Fatal(err)
-	}
+	c.nodes[0].register(t, service.Service, "f1")
 	for _, n := range c.nodes {
 		ctx, cancel := context.WithCancel(t.Context())
 		stream, err := n.api.instances.Watch(ctx, &gantryv1.WatchRequest{Subscriptions: []*gantryv1.Subscription{{Service: service}}})

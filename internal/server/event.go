@@ -177,7 +177,7 @@ func (s *Server) feedReleases(began time.Time) {
 		}
 		refs, lost := s.events.feed.take()
 		if lost > 0 {
-			s.log.Warn("changes of documents or settings are missing in the feed: too many at once; other nodes are asked", "changes", lost)
+			s.log.Warn("changes of documents or settings are missing in the feed: too many at once; the other nodes, if there are any, are asked", "changes", lost)
 			s.events.catchUp.lacks()
 		}
 		for _, ref := range refs {
@@ -270,7 +270,7 @@ func (s *Server) feedInstances(sequence uint64) {
 		moved := s.instances.Changed()
 		changes, next, complete := s.instances.ChangesSince(sequence)
 		if !complete {
-			s.log.Warn("changes of instances are missing in the feed: the state was loaded anew, or there were too many at once; other nodes are asked")
+			s.log.Warn("changes of instances are missing in the feed: the state was loaded anew, or there were too many at once; the other nodes, if there are any, are asked")
 			s.events.catchUp.lacks()
 		}
 		byNamespace := map[string][]event.Event{}
