@@ -121,6 +121,22 @@ func newDiskNode(t *testing.T) (*disk, *node) {
 	return d, n
 }
 
+// TestFreshNodeWithoutRoom starts on a disk that does not hold the log that etcd lays out: it says so, and leaves the folder to a start with more room.
+func TestFreshNodeWithoutRoom(t *testing.T) {
+	t.Parallel()
+	d := newDisk(t, 192)
+	d.fill(50 * mebibyte)
+	n := newNode(t, "n1", "--authentication", "off", "--minimum-free", "8MiB")
+	n.data = filepath.Join(d.path, "data")
+	n.start()
+	if code, said := n.awaitExit(10 * time.Second); code == 0 || !strings.Contains(said, "starting needs") || strings.Contains(said, "panic") {
+		t.Fatalf("it ended with %d and said\n%s", code, said)
+	}
+	d.clear()
+	n.start()
+	n.awaitReady()
+}
+
 // TestDiskNearlyFull takes room until less than the minimum is left: the node refuses to write, reads on, and goes on by itself.
 func TestDiskNearlyFull(t *testing.T) {
 	t.Parallel()

@@ -53,6 +53,9 @@ type PeerTLS struct {
 	Name string
 }
 
+// etcdFolder is where etcd keeps its files, below the data folder.
+const etcdFolder = "etcd"
+
 // Limits of one shared transaction on the embedded etcd. Measured: throughput stops growing at about 256 operations, and
 // each transaction stays in the memory of the raft log for a while, so that larger is not better.
 const (

@@ -2,8 +2,11 @@ package state
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -167,17 +170,25 @@ func (s *Store) watchAlarms(ctx context.Context) {
 	}
 }
 
-// startFree is what etcd needs to open its files. With less it would end the process with words that help nobody.
-const startFree = 32 << 20
+// What etcd needs to open its files, and to lay out the first two segments of its log in a folder that has none. With less it would end the process with words that
+// help nobody.
+const (
+	startFree = 32 << 20
+	freshFree = startFree + 128<<20
+)
 
 // roomToStart refuses a start that would fail for want of space. A folder that tells nothing is tried.
-func roomToStart(dir string) error {
-	free, err := statfs(dir)
-	if err != nil || free >= startFree {
+func (o *Options) roomToStart() error {
+	need := uint64(startFree)
+	if _, err := os.Stat(filepath.Join(o.Dir, etcdFolder, "member", "wal")); o.Embedded != nil && errors.Is(err, os.ErrNotExist) {
+		need = freshFree
+	}
+	free, err := statfs(o.Dir)
+	if err != nil || free >= need {
 		return nil
 	}
-	return fault.New(fault.Precondition, "state.disk_full", "the disk of the data folder %s has %d MiB left; starting needs %d MiB", dir, free>>20, startFree>>20).
-		At("data").Hinted("free some space and start again; nothing was changed")
+	return fault.New(fault.Precondition, "state.disk_full", "the disk of the data folder %s has %d MiB left; starting needs %d MiB", o.Dir, free>>20, need>>20).
+		At("data").Hinted("free some space, or name a folder on another disk with --data, and start again; nothing was changed")
 }
 
 const diskInterval = time.Second

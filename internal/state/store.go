@@ -100,7 +100,7 @@ func Open(ctx context.Context, options Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := roomToStart(options.Dir); err != nil {
+	if err := options.roomToStart(); err != nil {
 		identity.release()
 		return nil, err
 	}
@@ -135,7 +135,7 @@ func (s *Store) connect() error {
 		s.client = client
 		return nil
 	}
-	return s.startEmbedded(filepath.Join(s.options.Dir, "etcd"))
+	return s.startEmbedded(filepath.Join(s.options.Dir, etcdFolder))
 }
 
 func (s *Store) newCommitter() *committer {
