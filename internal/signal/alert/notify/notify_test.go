@@ -176,7 +176,7 @@ func TestErrorsTellNothing(t *testing.T) {
 		"overloaded":        {status(503), notify.ChannelWebhook, "answered HTTP 503", true},
 		"too often":         {status(429), notify.ChannelWebhook, "answered HTTP 429", true},
 		"redirected":        {func(w http.ResponseWriter) { w.Header().Set("Location", elsewhere.URL); w.WriteHeader(302) }, notify.ChannelWebhook, "answered HTTP 302; redirects are not followed", false},
-		"broken connection": {func(w http.ResponseWriter) { panic(http.ErrAbortHandler) }, notify.ChannelWebhook, "cannot connect, or the connection broke", true},
+		"broken connection": {func(w http.ResponseWriter) { panic(http.ErrAbortHandler) }, notify.ChannelWebhook, "the connection broke before there was an answer", true},
 		"a robot refuses":   {say(`{"errcode":300001,"errmsg":"token hunter2hunter2hunter2 is not exist\r\nX"}`), notify.ChannelDingTalk, "refused with code 300001: token (not shown) is not exist  X", false},
 		"a robot is busy":   {say(`{"errcode":45009,"errmsg":"api freq out of limit"}`), notify.ChannelWeCom, "refused with code 45009: api freq out of limit", true},
 		"no robot":          {say(`<html>hunter2</html>`), notify.ChannelFeishu, "the answer is no JSON; is it the URL of a robot?", false},
@@ -196,6 +196,40 @@ func TestErrorsTellNothing(t *testing.T) {
 				t.Errorf("%#v", err)
 			case strings.Contains(err.Error(), "hunter2"):
 				t.Errorf("a secret is told: %v", err)
+			}
+		})
+	}
+}
+
+func TestWhyThereIsNoConnection(t *testing.T) {
+	plain, _ := serve(t, say("ok"))
+	closed := httptest.NewServer(http.NotFoundHandler())
+	closed.Close()
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	go func() {
+		for {
+			connection, err := silent.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = connection.Write([]byte("220 mail.example ESMTP\r\n"))
+			connection.Close()
+		}
+	}()
+	for name, c := range map[string]struct{ url, want string }{
+		"nothing listens":  {closed.URL, "the connection was refused: nothing listens at that address and port"},
+		"no TLS":           {strings.Replace(plain.URL, "http:", "https:", 1), "the other side does not speak TLS on that port"},
+		"another protocol": {"https://" + silent.Addr().String(), "the other side does not speak TLS on that port"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := loopback().Send(t.Context(), policy.Receiver{Webhook: &policy.Webhook{URL: c.url}}, notify.ChannelWebhook, message())
+			var failed *notify.Error
+			if !errors.As(err, &failed) || failed.Text != c.want || !failed.Temporary {
+				t.Errorf("%#v", err)
 			}
 		})
 	}

@@ -14,6 +14,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/gantry-platform/gantry/internal/policy"
@@ -160,6 +161,7 @@ func connection(err error) *Error {
 	var hostname x509.HostnameError
 	var verification *tls.CertificateVerificationError
 	var invalid x509.CertificateInvalidError
+	var record tls.RecordHeaderError
 	switch {
 	case errors.Is(err, errRefused):
 		return permanent("%s; --alert-allow-networks can allow it", errRefused)
@@ -171,6 +173,14 @@ func connection(err error) *Error {
 		return temporary("no answer within %s", sendTimeout)
 	case errors.Is(err, context.Canceled):
 		return temporary("broken off")
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return temporary("the connection was refused: nothing listens at that address and port")
+	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
+		return temporary("there is no route to the address")
+	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &record):
+		return temporary("the other side does not speak TLS on that port")
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return temporary("the connection broke before there was an answer")
 	default:
 		return temporary("cannot connect, or the connection broke")
 	}
