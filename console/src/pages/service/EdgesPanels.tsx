@@ -1,12 +1,13 @@
 import { useQuery } from '@tanstack/react-query'
 import { useMemo } from 'react'
 import type { TopologyEdge } from '@/api/gen/gantry/v1/topology_pb'
-import { topology } from '@/api/clients'
+import { topology } from '@/api/clients/topology'
 import { key } from '@/api/keys'
 import { useMessages } from '@/app/i18n'
 import { PageLink } from '@/app/PageLink'
 import { paths } from '@/app/paths'
 import { Answer } from '@/ui/Answer'
+import { Answered, AverageOf } from '@/ui/Answered'
 import { Empty } from '@/ui/Empty'
 import { RedLine } from '@/ui/Figure'
 import { Panel } from '@/ui/Page'
@@ -33,17 +34,20 @@ export function EdgesPanels({ of, range }: { of: ServiceName; range: UsedTimeRan
     }
   }, [graph.data, service])
   const table = (title: string, rows: TopologyEdge[], end: 'caller' | 'callee', none: string) => (
-    <Panel title={title} className="g-panel-flush">
+    <Panel title={title} className="g-panel-flush" extra={<AverageOf about={graph.data?.answered} />}>
       <Answer query={graph} count={3}>
         {() => <Edges namespace={namespace} label={title} rows={rows} end={end} types={parts.types} none={none} />}
       </Answer>
     </Panel>
   )
   return (
-    <div className="g-service-charts">
-      {table(t.callers, parts.callers, 'caller', t.noCallers)}
-      {table(t.callees, parts.callees, 'callee', t.noCallees)}
-    </div>
+    <>
+      <Answered about={graph.data?.answered} />
+      <div className="g-service-charts">
+        {table(t.callers, parts.callers, 'caller', t.noCallers)}
+        {table(t.callees, parts.callees, 'callee', t.noCallees)}
+      </div>
+    </>
   )
 }
 

@@ -3,12 +3,13 @@ import { Segmented } from 'antd'
 import { useMemo } from 'react'
 import { useSearchParams } from 'react-router'
 import { EndpointOrder, type EndpointFigure } from '@/api/gen/gantry/v1/topology_pb'
-import { topology } from '@/api/clients'
+import { topology } from '@/api/clients/topology'
 import { key } from '@/api/keys'
 import { useMessages } from '@/app/i18n'
 import { PageLink } from '@/app/PageLink'
 import { paths, withQuery } from '@/app/paths'
 import { Answer } from '@/ui/Answer'
+import { Answered, AverageOf } from '@/ui/Answered'
 import { Empty } from '@/ui/Empty'
 import { errorShare } from '@/ui/Figure'
 import { duration, rate, share } from '@/ui/format'
@@ -86,30 +87,37 @@ export function EndpointsTab({ of, range }: { of: ServiceName; range: UsedTimeRa
       title={t.tabs.endpoints}
       className="g-panel-flush"
       extra={
-        <Segmented
-          size="small"
-          aria-label={t.order}
-          value={order}
-          options={(Object.keys(orders) as Order[]).map((value) => ({ value, label: t.orders[value] }))}
-          onChange={(value) =>
-            setSearch((old) => {
-              const changed = new URLSearchParams(old)
-              changed.set('order', value)
-              return changed
-            })
-          }
-        />
+        <>
+          <AverageOf about={list.data?.answered} />
+          <span className="g-grow" />
+          <Segmented
+            size="small"
+            aria-label={t.order}
+            value={order}
+            options={(Object.keys(orders) as Order[]).map((value) => ({ value, label: t.orders[value] }))}
+            onChange={(value) =>
+              setSearch((old) => {
+                const changed = new URLSearchParams(old)
+                changed.set('order', value)
+                return changed
+              })
+            }
+          />
+        </>
       }
     >
       <Answer query={list}>
         {(answer) => (
-          <VirtualTable
-            label={t.tabs.endpoints}
-            rows={answer.endpoints}
-            columns={columns}
-            rowKey={({ endpoint, kind }) => `${kind} ${endpoint}`}
-            empty={<Empty title={t.noEndpoints}>{t.noEndpointsText}</Empty>}
-          />
+          <>
+            <Answered about={answer.answered} />
+            <VirtualTable
+              label={t.tabs.endpoints}
+              rows={answer.endpoints}
+              columns={columns}
+              rowKey={({ endpoint, kind }) => `${kind} ${endpoint}`}
+              empty={<Empty title={t.noEndpoints}>{t.noEndpointsText}</Empty>}
+            />
+          </>
         )}
       </Answer>
     </Panel>
