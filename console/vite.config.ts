@@ -16,7 +16,7 @@ export default defineConfig({
   plugins: [
     react(),
     antdStyles(root + 'src'),
-    firstPage('src/pages/overview/index.tsx'),
+    firstPage(['src/pages/overview/index.tsx', 'src/pages/overview/Panels.tsx', 'src/api/clients/live.ts']),
     standIns(root, [
       // Ant Design keeps the page behind a dialog in place by a style without nonce, which the policy refuses and the browser then complains of. app.css does it.
       { find: /^\.\/useScrollLocker$/, by: 'src/ui/useScrollLocker.ts' },

@@ -1,9 +1,9 @@
-// Asks for the code of one page together with that of the shell. A page is loaded when its address is opened; of the page that most addresses lead to, and whose pieces
-// most pages share, the browser is told in the HTML, so that it need not run the shell to find out what comes next.
+// Asks for the code of one page, and of what comes after its first frame, together with that of the shell. A page is loaded when its address is opened; of the page that
+// most addresses lead to, and whose pieces most pages share, the browser is told in the HTML, so that it need not run the shell to find out what comes next.
 import { relative } from 'node:path'
 
-/** @param {string} page the page's module, from the root of the project @returns {import('vite').Plugin} */
-export function firstPage(page) {
+/** @param {string[]} parts its modules, from the root of the project @returns {import('vite').Plugin} */
+export function firstPage(parts) {
   let root = ''
   return {
     name: 'first-page',
@@ -15,8 +15,6 @@ export function firstPage(page) {
       order: 'post',
       handler(html, { bundle }) {
         const chunks = Object.values(bundle ?? {}).filter((one) => one.type === 'chunk')
-        const first = chunks.find((one) => one.facadeModuleId && relative(root, one.facadeModuleId) === page)
-        if (!first) throw new Error(`no chunk is made of ${page}`)
         /** @type {Set<string>} */
         const files = new Set()
         const take = (/** @type {string} */ file) => {
@@ -25,7 +23,11 @@ export function firstPage(page) {
           const chunk = bundle?.[file]
           if (chunk?.type === 'chunk') chunk.imports.forEach(take)
         }
-        take(first.fileName)
+        for (const part of parts) {
+          const chunk = chunks.find((one) => one.facadeModuleId && relative(root, one.facadeModuleId) === part)
+          if (!chunk) throw new Error(`no chunk is made of ${part}`)
+          take(chunk.fileName)
+        }
         return [...files]
           .filter((file) => !html.includes(file))
           .map((file) => ({

@@ -4,7 +4,12 @@ import { join } from 'node:path'
 import { dist } from './dist.mjs'
 
 const bound = 400_000
-const first = ['index.html', 'src/pages/overview/index.tsx', 'src/ui/chart/TimeSeriesChart.tsx']
+const first = [
+  'index.html',
+  ...['index', 'Panels', 'AttentionTable'].map((name) => `src/pages/overview/${name}.tsx`),
+  'src/api/clients/live.ts',
+  'src/ui/chart/TimeSeriesChart.tsx',
+]
 
 /** @type {Record<string, { file: string, imports?: string[], css?: string[], isEntry?: boolean }>} */
 const manifest = JSON.parse(readFileSync(join(dist, '.manifest.json'), 'utf8'))

@@ -52,3 +52,42 @@ task('dialogs by keyboard alone: the focus goes in, stays, and comes back', asyn
       .catch(async () => assert.fail(`${title}: the focus goes to ${(await focus(page)).what}, not back to ${button}`))
   }
 })
+
+task('what opens from a button by keyboard alone, the first time as ever after', async ({ admin }) => {
+  const me = await admin()
+  const { page } = me
+  await me.context.grantPermissions(['clipboard-read', 'clipboard-write'])
+  await me.go('/default/services')
+  await me.settled()
+  const focused = (/** @type {string} */ name) =>
+    page.waitForFunction((name) => document.activeElement?.closest('button')?.matches(name), name)
+
+  const menu = page.getByRole('menu')
+  await page.getByRole('button', { name: 'Copy as' }).focus()
+  for (const time of ['first', 'second']) {
+    await page.evaluate(() => navigator.clipboard.writeText(''))
+    await page.keyboard.press('Enter')
+    await menu.waitFor()
+    await page.waitForFunction(() => document.activeElement?.closest('[role="menu"]'))
+    await page.keyboard.press('End')
+    await page.keyboard.press('Enter')
+    await menu.waitFor({ state: 'hidden' })
+    await page.waitForFunction(async () => (await navigator.clipboard.readText()) !== '')
+    assert.equal(await page.evaluate(() => navigator.clipboard.readText()), page.url(), `the ${time} time`)
+    await focused('[aria-haspopup="menu"]')
+  }
+  await page.keyboard.press('Enter')
+  await menu.waitFor()
+  await page.waitForFunction(() => document.activeElement?.closest('[role="menu"]'))
+  await page.keyboard.press('Escape')
+  await menu.waitFor({ state: 'hidden' })
+  await focused('[aria-haspopup="menu"]')
+
+  const views = page.getByRole('textbox', { name: 'Name of the view' })
+  await page.getByRole('button', { name: 'Saved views' }).focus()
+  await page.keyboard.press('Enter')
+  await views.waitFor()
+  await focused('[aria-label="Saved views"]')
+  await page.keyboard.press('Enter')
+  await views.waitFor({ state: 'hidden' })
+})

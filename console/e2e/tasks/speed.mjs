@@ -9,6 +9,7 @@ task('the first page: how long until it can be used', async ({ admin, say }) => 
   // Every window has a cache of its own.
   for (let i = 0; i < 5; i++) {
     const me = await admin()
+    await me.page.addInitScript(watch)
     for (const what of Object.keys(seen)) seen[what]?.push(await firstPage(me))
     await me.close()
   }
@@ -21,21 +22,34 @@ task('the first page: how long until it can be used', async ({ admin, say }) => 
   }
 })
 
+/** Notes when the page's heading and its navigation have been painted. Run in the page: the harness's own way of looking takes a tenth of what is measured. */
+function watch() {
+  new MutationObserver((_, observer) => {
+    if (document.querySelector('main h1')?.textContent !== 'Overview') return
+    if (!document.querySelector('nav a[href$="/services"]')) return
+    observer.disconnect()
+    requestAnimationFrame(() =>
+      setTimeout(() => Object.assign(window, { usableAt: performance.timeOrigin + performance.now() })),
+    )
+  }).observe(document, { childList: true, subtree: true, characterData: true })
+}
+
 /** @param {import('../harness/browser.mjs').Window} me */
 async function firstPage({ page, address }) {
   const began = Date.now()
   await page.goto(`${address}/console/default/overview`, { waitUntil: 'commit' })
+  await page.waitForFunction(() => 'usableAt' in window, undefined, { polling: 100 })
   await page.getByRole('heading', { level: 1, name: 'Overview' }).waitFor()
   await page.getByRole('navigation', { name: 'Pages' }).getByRole('link', { name: 'Services' }).waitFor()
-  const whole = Date.now() - began
-  const { paint, bytes } = await page.evaluate(() => ({
+  const { usable, paint, bytes } = await page.evaluate(() => ({
+    usable: /** @type {number} */ (/** @type {any} */ (window)['usableAt']),
     paint: performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? 0,
     bytes: performance
       .getEntriesByType('resource')
       .concat(performance.getEntriesByType('navigation'))
       .reduce((sum, one) => sum + /** @type {PerformanceResourceTiming} */ (one).encodedBodySize, 0),
   }))
-  return { whole, paint, bytes }
+  return { whole: usable - began, paint, bytes }
 }
 
 const namespace = 'large'

@@ -1,6 +1,6 @@
 import { timestampFromMs } from '@bufbuild/protobuf/wkt'
 import type { Change } from './gen/gantry/v1/event_pb'
-import { events } from './clients'
+import { events } from './clients/events'
 
 /** Documents about alerts: what they say changes who hears of trouble, and brings none. The server leaves them out of the changes before an alert too. */
 const aboutAlerts = new Set(['Alert', 'Objective', 'NotificationRoute', 'Receiver', 'Silence', 'Inhibition'])

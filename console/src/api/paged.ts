@@ -1,5 +1,5 @@
 import type { Instance, Service } from './gen/gantry/v1/instance_pb'
-import { instances } from './clients'
+import { instances } from './clients/instances'
 
 /** Pages that are read for one list: 20,000 entries, more than a page shows with sense. */
 const most = 20

@@ -1,7 +1,7 @@
 import { Button, Tooltip } from 'antd'
 import { useQuery } from '@tanstack/react-query'
 import { Role } from '@/api/gen/gantry/v1/access_pb'
-import { instances } from '@/api/clients'
+import { instances } from '@/api/clients/instances'
 import { key } from '@/api/keys'
 import { ByCommand } from '@/ui/ByCommand'
 import type { Same } from '@/ui/commands'

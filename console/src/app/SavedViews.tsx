@@ -1,76 +1,21 @@
-import { DeleteOutlined, StarOutlined } from '@ant-design/icons'
-import { Button, Input, Popover, Space } from 'antd'
-import { useState } from 'react'
-import { useLocation, useNavigate } from 'react-router'
+import { StarOutlined } from '@ant-design/icons'
+import { Button } from 'antd'
+import { OnPress } from '@/ui/OnPress'
 import { useMessages } from './i18n'
+import { loadable } from './loadable'
 import { texts } from './messages'
-import { readViews, withView, writeViews, type View } from './views'
 
+const panel = loadable(() => import('./SavedViewsPanel'))
+
+/** Filters of a page that somebody gave a name. */
 export function SavedViews({ page }: { page: string }) {
   const t = useMessages(texts).views
-  const location = useLocation()
-  const navigate = useNavigate()
-  const [open, setOpen] = useState(false)
-  const [views, setViews] = useState<View[]>(() => readViews(page, localStorage))
-  const [name, setName] = useState('')
-  const keep = (next: View[]) => {
-    setViews(next)
-    writeViews(page, next, localStorage)
-  }
-  const save = () => {
-    const given = name.trim()
-    if (!given) return
-    keep(withView(views, { name: given, search: location.search }))
-    setName('')
-  }
+  const button = (press?: () => void) => (
+    <Button icon={<StarOutlined />} aria-label={t.label} title={t.label} autoFocus={!press} onClick={press} />
+  )
   return (
-    <Popover
-      trigger="click"
-      placement="bottomRight"
-      open={open}
-      onOpenChange={setOpen}
-      content={
-        <div className="g-views">
-          {views.length === 0 && <div className="g-secondary">{t.none}</div>}
-          <ul>
-            {views.map((view) => (
-              <li key={view.name}>
-                <Button
-                  type="link"
-                  onClick={() => {
-                    setOpen(false)
-                    void navigate({ pathname: location.pathname, search: view.search })
-                  }}
-                >
-                  {view.name}
-                </Button>
-                <Button
-                  type="text"
-                  size="small"
-                  icon={<DeleteOutlined />}
-                  aria-label={t.remove(view.name)}
-                  onClick={() => keep(views.filter((v) => v !== view))}
-                />
-              </li>
-            ))}
-          </ul>
-          <Space.Compact block>
-            <Input
-              value={name}
-              maxLength={60}
-              placeholder={t.name}
-              aria-label={t.name}
-              onChange={(e) => setName(e.target.value)}
-              onPressEnter={save}
-            />
-            <Button type="primary" disabled={!name.trim()} onClick={save}>
-              {t.save}
-            </Button>
-          </Space.Compact>
-        </div>
-      }
-    >
-      <Button icon={<StarOutlined />} aria-label={t.label} title={t.label} />
-    </Popover>
+    <OnPress load={panel.load} button={button}>
+      <panel.Component page={page}>{button()}</panel.Component>
+    </OnPress>
   )
 }

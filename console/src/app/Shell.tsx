@@ -10,7 +10,6 @@ import { useQuery } from '@tanstack/react-query'
 import { App, Button, Divider, Popover, Tag } from 'antd'
 import { lazy, Suspense, useEffect, useMemo, useState } from 'react'
 import { Link, Outlet, useLocation, useNavigate } from 'react-router'
-import { instances } from '@/api/clients'
 import { key } from '@/api/keys'
 import { Loading } from '@/ui/Loading'
 import { ErrorBoundary } from './ErrorBoundary'
@@ -37,7 +36,11 @@ function NamespaceSwitch() {
   const { pathname } = useLocation()
   const list = useQuery({
     queryKey: key('services', namespace, 'namespaces'),
-    queryFn: ({ signal }) => instances.listNamespaces({}, { signal }),
+    queryFn: async ({ signal }) => {
+      // Its code comes after the first frame.
+      const { instances } = await import('@/api/clients/instances')
+      return instances.listNamespaces({}, { signal })
+    },
     staleTime: 60_000,
   })
   const names = useMemo(

@@ -1,7 +1,6 @@
 import type { QueryClient } from '@tanstack/react-query'
 import { useEffect, useSyncExternalStore } from 'react'
 import { useQueryClient } from '@tanstack/react-query'
-import { live } from '@/api/clients'
 import { type Topic } from '@/api/keys'
 import type { LiveEvent, LiveHint } from '@/api/gen/gantry/v1/live_pb'
 import { Code, ConnectError } from '@connectrpc/connect'
@@ -98,6 +97,8 @@ export class Line {
         attempt.abort()
       })
       try {
+        // Its code comes after the first frame.
+        const { live } = await import('@/api/clients/live')
         for await (const event of live.watch({ namespace: this.namespace }, { signal: attempt.signal })) {
           watchdog.pet()
           this.take(event)

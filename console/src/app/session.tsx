@@ -13,7 +13,7 @@ import {
   type ReactNode,
 } from 'react'
 import type { Role, WhoAmIResponse } from '@/api/gen/gantry/v1/access_pb'
-import { access } from '@/api/clients'
+import { access } from '@/api/clients/access'
 import { onSignedOut } from '@/api/transport'
 import { Failure } from '@/ui/Failure'
 import { reconnect } from './live'

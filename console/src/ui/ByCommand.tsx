@@ -2,7 +2,7 @@ import { Button } from 'antd'
 import { useMessages } from '@/app/i18n'
 import { useAuthenticationOff } from '@/app/session'
 import { commandText, curlText, type Same } from './commands'
-import { useCopy } from './CopyAs'
+import { useCopy } from './useCopy'
 import { texts } from './messages'
 
 /** In a dialog: what does the same by the command line, to read and to copy. */

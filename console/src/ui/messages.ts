@@ -29,6 +29,8 @@ export const texts = messages(
       line: (line: number, column?: number) => (column ? `line ${line}, column ${column}` : `line ${line}`),
     },
     loading: 'Loading',
+    notLoaded:
+      'This part of the console could not be loaded: the server does not answer, or has a newer version. Load the page again.',
     clear: 'Clear',
     search: 'Search',
     more: 'More',
@@ -98,6 +100,7 @@ export const texts = messages(
       line: (line, column) => (column ? `第 ${line} 行，第 ${column} 列` : `第 ${line} 行`),
     },
     loading: '加载中',
+    notLoaded: '无法加载控制台的这一部分：服务器没有响应，或已是更新的版本。请重新加载页面。',
     clear: '清除',
     search: '搜索',
     more: '更多',

@@ -1,6 +1,7 @@
 import { useMutation } from '@tanstack/react-query'
 import { Button } from 'antd'
-import { alerts, releases } from '@/api/clients'
+import { alerts } from '@/api/clients/alerts'
+import { releases } from '@/api/clients/releases'
 import type { AlertEpisode, PreviewAlertResponse } from '@/api/gen/gantry/v1/alert_pb'
 import { useMessages } from '@/app/i18n'
 import { ownLabels } from '@/pages/alerts/model'

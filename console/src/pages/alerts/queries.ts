@@ -1,5 +1,6 @@
 import { useQuery } from '@tanstack/react-query'
-import { alerts, releases } from '@/api/clients'
+import { alerts } from '@/api/clients/alerts'
+import { releases } from '@/api/clients/releases'
 import type { ExportResponse } from '@/api/gen/gantry/v1/release_pb'
 import { key } from '@/api/keys'
 

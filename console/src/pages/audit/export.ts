@@ -1,6 +1,6 @@
 import { toJson } from '@bufbuild/protobuf'
 import type { Timestamp } from '@bufbuild/protobuf/wkt'
-import { access } from '@/api/clients'
+import { access } from '@/api/clients/access'
 import { AuditRecordSchema, type AuditRecord } from '@/api/gen/gantry/v1/access_pb'
 import { dateOf } from '@/ui/format'
 import type { Filter } from './model'

@@ -1,7 +1,7 @@
 import { App, Button, Input, Modal } from 'antd'
 import { useState } from 'react'
 import type { Document, HistoryResponse, ReleaseResponse } from '@/api/gen/gantry/v1/release_pb'
-import { releases } from '@/api/clients'
+import { releases } from '@/api/clients/releases'
 import { explain } from '@/app/errors'
 import { useMessages } from '@/app/i18n'
 import { ByCommand } from '@/ui/ByCommand'

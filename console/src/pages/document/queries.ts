@@ -1,6 +1,6 @@
 import { keepPreviousData, useQuery, type UseQueryResult } from '@tanstack/react-query'
 import { Code, ConnectError } from '@connectrpc/connect'
-import { releases } from '@/api/clients'
+import { releases } from '@/api/clients/releases'
 import { key } from '@/api/keys'
 import type { AppliedResponse, GetResponse, HistoryResponse, PreviewResponse } from '@/api/gen/gantry/v1/release_pb'
 import type { Schema } from './completion'

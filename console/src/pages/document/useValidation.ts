@@ -1,5 +1,5 @@
 import { useEffect, useState } from 'react'
-import { releases } from '@/api/clients'
+import { releases } from '@/api/clients/releases'
 import { explain } from '@/app/errors'
 import { problemsOf, warningsOf, type Problem } from './problems'
 import { bytesOf, type Reference } from './reference'

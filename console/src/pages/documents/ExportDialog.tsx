@@ -1,7 +1,7 @@
 import { Alert, Checkbox, Modal, Progress, Select, Tooltip } from 'antd'
 import { useEffect, useRef, useState } from 'react'
 import { Role } from '@/api/gen/gantry/v1/access_pb'
-import { releases } from '@/api/clients'
+import { releases } from '@/api/clients/releases'
 import { useMessages } from '@/app/i18n'
 import { useSession } from '@/app/session'
 import { ByCommand } from '@/ui/ByCommand'

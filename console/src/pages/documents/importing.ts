@@ -1,5 +1,5 @@
 import { Code, ConnectError } from '@connectrpc/connect'
-import { releases } from '@/api/clients'
+import { releases } from '@/api/clients/releases'
 import { ManifestError, parseManifests, type Manifest } from './manifest'
 
 export type Verdict = 'judging' | 'new' | 'changed' | 'unreleased' | 'unchanged' | 'invalid' | 'done' | 'failed'

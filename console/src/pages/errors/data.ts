@@ -1,6 +1,7 @@
 import { timestampFromMs } from '@bufbuild/protobuf/wkt'
 import { keepPreviousData, useQuery } from '@tanstack/react-query'
-import { events, topology } from '@/api/clients'
+import { events } from '@/api/clients/events'
+import { topology } from '@/api/clients/topology'
 import { key } from '@/api/keys'
 import { promString, queryRange } from '@/api/prometheus'
 import { stepOf, type UsedTimeRange } from '@/ui/timeRange'

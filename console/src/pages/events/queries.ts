@@ -1,7 +1,7 @@
 import { keepPreviousData, useInfiniteQuery, useQuery, useQueryClient, type InfiniteData } from '@tanstack/react-query'
 import type { Timestamp } from '@bufbuild/protobuf/wkt'
 import { useCallback, useMemo } from 'react'
-import { events } from '@/api/clients'
+import { events } from '@/api/clients/events'
 import { key } from '@/api/keys'
 import { queryRange } from '@/api/prometheus'
 import type { UsedTimeRange } from '@/ui/timeRange'

@@ -1,7 +1,7 @@
 import { useQuery } from '@tanstack/react-query'
 import { Tag } from 'antd'
 import { AlertState, type Alert } from '@/api/gen/gantry/v1/alert_pb'
-import { alerts } from '@/api/clients'
+import { alerts } from '@/api/clients/alerts'
 import { key } from '@/api/keys'
 import { useMessages } from '@/app/i18n'
 import { PageLink } from '@/app/PageLink'

@@ -1,6 +1,6 @@
 import { useQuery, type UseQueryResult } from '@tanstack/react-query'
 import type { Change } from '@/api/gen/gantry/v1/event_pb'
-import { events } from '@/api/clients'
+import { events } from '@/api/clients/events'
 import { key } from '@/api/keys'
 import { dateOf } from '@/ui/format'
 import type { UsedTimeRange } from '@/ui/timeRange'

@@ -1,6 +1,6 @@
 import { useQuery, type UseQueryResult } from '@tanstack/react-query'
 import type { AppliedReport, Document } from '@/api/gen/gantry/v1/release_pb'
-import { releases } from '@/api/clients'
+import { releases } from '@/api/clients/releases'
 import { key } from '@/api/keys'
 import { readAll } from '@/api/paged'
 

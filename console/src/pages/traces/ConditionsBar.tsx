@@ -1,7 +1,7 @@
 import { useQuery } from '@tanstack/react-query'
 import { AutoComplete, Button, Checkbox, Input, Select, Tag } from 'antd'
 import { useState, type ReactNode } from 'react'
-import { traces } from '@/api/clients'
+import { traces } from '@/api/clients/traces'
 import { key } from '@/api/keys'
 import { useMessages } from '@/app/i18n'
 import { clear } from '@/ui/clear'

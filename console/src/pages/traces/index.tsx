@@ -3,7 +3,7 @@ import { keepPreviousData, useQuery, useQueryClient } from '@tanstack/react-quer
 import { Alert, Button } from 'antd'
 import { useCallback, useMemo } from 'react'
 import { useNavigate, useSearchParams } from 'react-router'
-import { traces } from '@/api/clients'
+import { traces } from '@/api/clients/traces'
 import type { SearchTracesResponse } from '@/api/gen/gantry/v1/trace_pb'
 import { key } from '@/api/keys'
 import { useMessages } from '@/app/i18n'

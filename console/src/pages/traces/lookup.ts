@@ -1,5 +1,6 @@
 import type { Span } from '@/api/gen/gantry/v1/trace_pb'
-import { events, traces } from '@/api/clients'
+import { events } from '@/api/clients/events'
+import { traces } from '@/api/clients/traces'
 import { timestampFromMs } from '@bufbuild/protobuf/wkt'
 import { textOf } from '../trace/rows'
 

@@ -2,7 +2,7 @@ import { Alert, App, Button, Checkbox, Form, Input, InputNumber, Modal } from 'a
 import { durationFromMs } from '@bufbuild/protobuf/wkt'
 import { useEffect, useMemo, useRef, useState } from 'react'
 import type { DrainResponse, Instance } from '@/api/gen/gantry/v1/instance_pb'
-import { instances as api } from '@/api/clients'
+import { instances as api } from '@/api/clients/instances'
 import { useMessages } from '@/app/i18n'
 import { allInstances } from '@/api/paged'
 import { ByCommand } from '@/ui/ByCommand'
