@@ -1,8 +1,7 @@
 import { InputNumber, Select, Slider } from 'antd'
 import { useMemo } from 'react'
 import { useQuery } from '@tanstack/react-query'
-import { key } from '@/api/keys'
-import { allInstances } from '@/api/paged'
+import { instancesOf } from '@/api/fleet'
 import { useMessages } from '@/app/i18n'
 import { useNamespace } from '@/app/namespace'
 import { texts } from './messages'
@@ -16,10 +15,7 @@ const fewValues = 40
 export function CohortForm({ cohort, set }: { cohort: CohortText; set: (cohort: CohortText) => void }) {
   const t = useMessages(texts).cohort
   const namespace = useNamespace()
-  const instances = useQuery({
-    queryKey: key('services', namespace, 'instances'),
-    queryFn: ({ signal }) => allInstances(namespace, signal),
-  })
+  const instances = useQuery(instancesOf(namespace))
   // What instances carry is offered, so that nobody has to know it by heart.
   const labels = useMemo(() => {
     const values = new Map<string, Set<string>>()

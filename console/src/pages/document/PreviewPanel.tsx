@@ -2,8 +2,7 @@ import type { UseQueryResult } from '@tanstack/react-query'
 import { keepPreviousData, useQuery } from '@tanstack/react-query'
 import { Tag } from 'antd'
 import { useMemo } from 'react'
-import { key } from '@/api/keys'
-import { allInstances } from '@/api/paged'
+import { instancesOf } from '@/api/fleet'
 import type { AppliedResponse, PreviewResponse, Subject } from '@/api/gen/gantry/v1/release_pb'
 import { useMessages } from '@/app/i18n'
 import { useNamespace } from '@/app/namespace'
@@ -36,11 +35,7 @@ export function PreviewPanel({
 }) {
   const t = useMessages(texts).preview
   const namespace = useNamespace()
-  const instances = useQuery({
-    queryKey: key('services', namespace, 'instances'),
-    queryFn: ({ signal }) => allInstances(namespace, signal),
-    placeholderData: keepPreviousData,
-  })
+  const instances = useQuery({ ...instancesOf(namespace), placeholderData: keepPreviousData })
   const versions = useMemo(() => {
     const found = new Map<string, string>()
     for (const i of instances.data ?? [])

@@ -2,8 +2,7 @@ import { Alert, Checkbox, Segmented, Select } from 'antd'
 import { useMemo } from 'react'
 import { useSearchParams } from 'react-router'
 import { useQuery } from '@tanstack/react-query'
-import { key } from '@/api/keys'
-import { allServices } from '@/api/paged'
+import { servicesOf } from '@/api/fleet'
 import { useMessages } from '@/app/i18n'
 import { useNamespace } from '@/app/namespace'
 import { PageLink } from '@/app/PageLink'
@@ -49,10 +48,7 @@ export default function Errors() {
   const ranking = useRanking(namespace, service)
   const trends = useTrends(namespace, service, range)
   const changes = useRecentChanges(namespace, range)
-  const services = useQuery({
-    queryKey: key('services', namespace, 'all'),
-    queryFn: ({ signal }) => allServices(namespace, signal),
-  })
+  const services = useQuery(servicesOf(namespace))
   const { groups, times } = useMemo(
     () =>
       rank(

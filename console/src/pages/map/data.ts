@@ -4,7 +4,7 @@ import { useMemo } from 'react'
 import { events } from '@/api/clients/events'
 import { topology } from '@/api/clients/topology'
 import { key } from '@/api/keys'
-import { allServices } from '@/api/paged'
+import { servicesOf } from '@/api/fleet'
 import type { UsedTimeRange } from '@/ui/timeRange'
 import { windowMs, type MapState } from './state'
 
@@ -49,10 +49,7 @@ export interface ServiceState {
 
 /** What the registry knows of each service, by name. */
 export function useRegistry(namespace: string): ReadonlyMap<string, ServiceState> {
-  const services = useQuery({
-    queryKey: key('services', namespace, 'all'),
-    queryFn: ({ signal }) => allServices(namespace, signal),
-  })
+  const services = useQuery(servicesOf(namespace))
   return useMemo(() => {
     const known = new Map<string, ServiceState>()
     for (const service of services.data ?? []) {

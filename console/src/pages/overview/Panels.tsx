@@ -1,8 +1,7 @@
 import { useQuery } from '@tanstack/react-query'
 import { changesSince } from '@/api/changes'
-import { topology } from '@/api/clients/topology'
 import { key } from '@/api/keys'
-import { allInstances, allServices } from '@/api/paged'
+import { figuresOf, instancesOf, servicesOf } from '@/api/fleet'
 import { AlertsPanel } from './AlertsPanel'
 import { AttentionPanel } from './AttentionPanel'
 import { Cards } from './Cards'
@@ -13,18 +12,9 @@ import { TrafficPanel } from './TrafficPanel'
 const hour = 3600_000
 
 export default function Panels({ namespace }: { namespace: string }) {
-  const services = useQuery({
-    queryKey: key('services', namespace, 'all'),
-    queryFn: ({ signal }) => allServices(namespace, signal),
-  })
-  const instances = useQuery({
-    queryKey: key('services', namespace, 'instances'),
-    queryFn: ({ signal }) => allInstances(namespace, signal),
-  })
-  const figures = useQuery({
-    queryKey: key('figures', namespace, 'services'),
-    queryFn: ({ signal }) => topology.serviceFigures({ namespace }, { signal }),
-  })
+  const services = useQuery(servicesOf(namespace))
+  const instances = useQuery(instancesOf(namespace))
+  const figures = useQuery(figuresOf(namespace))
   const changes = useQuery({
     queryKey: key('changes', namespace, 'hour'),
     queryFn: ({ signal }) => changesSince(namespace, hour, signal),

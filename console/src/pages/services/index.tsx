@@ -2,9 +2,8 @@ import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { Grid } from 'antd'
 import { useDeferredValue, useMemo } from 'react'
 import { useNavigate, useSearchParams } from 'react-router'
-import { topology } from '@/api/clients/topology'
 import { key } from '@/api/keys'
-import { allInstances, allServices } from '@/api/paged'
+import { figuresOf, instancesOf, servicesOf } from '@/api/fleet'
 import { ranges } from '@/api/series'
 import { useMessages } from '@/app/i18n'
 import { useNamespace } from '@/app/namespace'
@@ -34,18 +33,9 @@ export default function Services() {
   const client = useQueryClient()
   const navigate = useNavigate()
   const [search] = useSearchParams()
-  const services = useQuery({
-    queryKey: key('services', namespace, 'all'),
-    queryFn: ({ signal }) => allServices(namespace, signal),
-  })
-  const instances = useQuery({
-    queryKey: key('services', namespace, 'instances'),
-    queryFn: ({ signal }) => allInstances(namespace, signal),
-  })
-  const figures = useQuery({
-    queryKey: key('figures', namespace, 'services'),
-    queryFn: ({ signal }) => topology.serviceFigures({ namespace }, { signal }),
-  })
+  const services = useQuery(servicesOf(namespace))
+  const instances = useQuery(instancesOf(namespace))
+  const figures = useQuery(figuresOf(namespace))
   const trends = useQuery({
     queryKey: key('figures', namespace, 'services', 'trend'),
     queryFn: ({ signal, queryKey }) =>
