@@ -217,6 +217,8 @@ func TestWhyThereIsNoConnection(t *testing.T) {
 				return
 			}
 			_, _ = connection.Write([]byte("220 mail.example ESMTP\r\n"))
+			// Closed with something unread it would be reset, and what was written might be lost.
+			_, _ = io.Copy(io.Discard, connection)
 			connection.Close()
 		}
 	}()
