@@ -64,7 +64,7 @@ task(
     await page.getByRole('tab', { name: 'Now' }).click()
     await page.getByText('desk was not told by webhook').first().waitFor({ timeout: 60_000 })
     await page
-      .getByText(/cannot connect/)
+      .getByText(/nothing listens/)
       .first()
       .waitFor()
     await page.getByText('goes to desk').first().waitFor()
@@ -72,7 +72,7 @@ task(
     await page
       .getByRole('listitem')
       .filter({ hasText: 'desk' })
-      .getByText(/cannot connect/)
+      .getByText(/nothing listens/)
       .first()
       .waitFor()
   },
