@@ -1,9 +1,9 @@
 import type { UseQueryResult } from '@tanstack/react-query'
-import { Suspense, useEffect, useMemo } from 'react'
+import { useMemo } from 'react'
 import type { Service } from '@/api/gen/gantry/v1/instance_pb'
 import type { ServiceFiguresResponse } from '@/api/gen/gantry/v1/topology_pb'
 import { useMessages } from '@/app/i18n'
-import { loadable } from '@/app/loadable'
+import { afterPaint } from '@/app/loadable'
 import { Answer } from '@/ui/Answer'
 import { Empty } from '@/ui/Empty'
 import { Loading } from '@/ui/Loading'
@@ -12,7 +12,7 @@ import { StateTag } from '@/ui/StateTag'
 import { texts } from './messages'
 import { attention } from './summary'
 
-const table = loadable(() => import('./AttentionTable'))
+const AttentionTable = afterPaint(() => import('./AttentionTable'), <Loading count={3} />)
 
 export function AttentionPanel({
   namespace,
@@ -28,12 +28,6 @@ export function AttentionPanel({
     () => attention(services.data ?? [], figures.data?.services ?? []),
     [services.data, figures.data],
   )
-  // While the services are asked for: the table is not waited for.
-  useEffect(() => {
-    table.load().catch(() => {
-      // Asked for again when it is shown, and told then.
-    })
-  }, [])
   return (
     <Panel title={t.attention} className="g-panel-flush" extra={<span className="g-secondary">{t.recent}</span>}>
       <Answer query={services} count={3}>
@@ -45,9 +39,7 @@ export function AttentionPanel({
               <StateTag state="healthy">{t.attentionNone}</StateTag>
             </p>
           ) : (
-            <Suspense fallback={<Loading count={3} />}>
-              <table.Component namespace={namespace} rows={rows} />
-            </Suspense>
+            <AttentionTable namespace={namespace} rows={rows} />
           )
         }
       </Answer>
